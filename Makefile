@@ -1,0 +1,48 @@
+# Leadwise. `make demo` is the way in; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check bench clean lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## .venv from requirements.lock
+
+# uv lives inside the environment it fills, so that nothing else on the machine changes.
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { \
+	  awk '/^[a-z]/ {p = /^uv==/} p' requirements.lock > $(VENV)/uv.txt && \
+	  $(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt; }
+	$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## a simulated market, from raw leads to a scored audience, through Airflow
+	$(BIN)/leadwise simulate --tenant demo
+	$(BIN)/leadwise run --tenant demo
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+check: setup ## ruff, mypy --strict, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## figures side by side with the usual way, into var/bench/
+	$(BIN)/python -m tests.benchmarks
+
+clean: ## remove var/
+	rm -rf var
+
+lock: ## resolve requirements.in anew
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --override overrides.txt requirements.in --output-file requirements.lock

@@ -1,0 +1,1 @@
+"""What every room may use: tenant, settings, parameters, errors, intervals, reports."""

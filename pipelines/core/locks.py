@@ -1,0 +1,40 @@
+"""One run of a step per tenant at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from pipelines.core.errors import NotReady
+
+if TYPE_CHECKING:
+    from pipelines.core.tenant import Tenant
+
+
+@contextmanager
+def exclusive(tenant: "Tenant", step: str, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lock of `step` for `tenant`; the operating system frees it when the process dies.
+
+    Args:
+        tenant: whose step.
+        step: name of the step.
+        timeout: seconds to wait for another run.
+
+    Raises:
+        NotReady: another run holds it.
+    """
+    folder = tenant.home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{step}.lock")
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        raise NotReady(
+            f"another run of '{step}' for tenant '{tenant.name}' is at work:"
+            " wait for it to end, then run this one again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,254 @@
+"""Every scientific number, read from `params.yaml` through strict models: a misspelt key is refused."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.core.errors import ConfigError, nearest
+
+
+class Strict(BaseModel):
+    """A frozen model that knows its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Source(Strict):
+    """Where the rows of one source come from."""
+
+    path: str = Field(description="file or glob; {home} is the tenant's folder, {data} LEADWISE_DATA, {date} a day")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="of CSV; found by itself when unset")
+    sparse: bool = Field(False, description="days without a file are normal")
+
+    @property
+    def daily(self) -> bool:
+        """Whether there is a file per day."""
+        return "{date}" in self.path
+
+
+class RunParams(Strict):
+    """The days `leadwise run` goes over."""
+
+    start: date = Field(description="first day")
+    end: date = Field(description="day after the last one")
+    dates: tuple[date, ...] = Field((), description="instants between, each the end of one run of the DAGs")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "RunParams":
+        edges = [self.start, *self.dates, self.end]
+        if edges != sorted(set(edges)):
+            raise ValueError(f"start, dates and end must grow: {', '.join(map(str, edges))}")
+        return self
+
+
+class QualityParams(Strict):
+    """The gate."""
+
+    max_quarantine_share: float = Field(ge=0, le=1, description="a table with a larger share of bad rows is refused")
+    batch_rows: int = Field(ge=1_000, description="rows held in memory at once")
+
+
+class FeaturesParams(Strict):
+    """When features are computed."""
+
+    every_days: int = Field(ge=1, description="distance of the instants")
+
+
+class TargetParams(Strict):
+    """One target."""
+
+    horizon_days: int = Field(ge=0, description="days after the event in which the outcome counts")
+
+
+class LightGBMParams(Strict):
+    """LightGBM, by its own names."""
+
+    num_leaves: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    num_boost_round: int = Field(ge=1)
+    min_child_samples: int = Field(ge=1)
+    subsample: float = Field(gt=0, le=1)
+    colsample_bytree: float = Field(gt=0, le=1)
+    reg_lambda: float = Field(ge=0)
+    early_stopping_rounds: int = Field(ge=1)
+
+
+class XGBoostParams(Strict):
+    """XGBoost, by its own names."""
+
+    max_depth: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    num_boost_round: int = Field(ge=1)
+    min_child_weight: float = Field(ge=0)
+    subsample: float = Field(gt=0, le=1)
+    colsample_bytree: float = Field(gt=0, le=1)
+    reg_lambda: float = Field(ge=0)
+    early_stopping_rounds: int = Field(ge=1)
+
+
+class LinearParams(Strict):
+    """The regularised logistic regression."""
+
+    C: float = Field(gt=0, description="inverse strength of the L2 penalty")
+
+
+class TrainParams(Strict):
+    """Spine, split and estimators."""
+
+    targets: dict[str, TargetParams]
+    holdout_share: float = Field(gt=0, lt=1, description="last share of matured rows, in time order")
+    validation_share: float = Field(gt=0, lt=1, description="last share of the training rows, for early stopping")
+    min_rows: int = Field(ge=20, description="fewer matured rows are refused")
+    seed: int = Field(ge=0)
+    lightgbm: LightGBMParams
+    xgboost: XGBoostParams
+    linear: LinearParams
+
+
+class PromoteParams(Strict):
+    """When a challenger becomes champion."""
+
+    tolerance: float = Field(ge=0, description="log loss by which a challenger may be worse than the champion")
+
+
+class ScoreParams(Strict):
+    """Batches and tiers."""
+
+    batch_rows: int = Field(ge=1, description="leads scored at once")
+    tiers: dict[Literal["A", "B", "C"], float] = Field(
+        description="lowest probability of a tier, in multiples of the champion's training base rate; below C is D"
+    )
+
+    @model_validator(mode="after")
+    def _falling(self) -> "ScoreParams":
+        if set(self.tiers) != {"A", "B", "C"} or not self.tiers["A"] > self.tiers["B"] > self.tiers["C"] > 0:
+            raise ValueError("tiers need A > B > C > 0")
+        return self
+
+
+class DriftMethod(Strict):
+    """How drift of one kind of column is judged."""
+
+    method: Literal["wasserstein", "psi", "jensenshannon", "ks", "kl_div"]
+    threshold: float = Field(gt=0)
+
+
+class MonitorParams(Strict):
+    """Drift."""
+
+    sample_rows: int = Field(ge=100, description="rows compared, and rows of the training sample that is kept")
+    numeric: DriftMethod
+    categorical: DriftMethod
+    share: float = Field(gt=0, le=1, description="share of drifted columns that counts as drift of the whole")
+
+
+class SimulateParams(Strict):
+    """The simulated market."""
+
+    leads: int = Field(ge=1)
+    days: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    start: date
+    validations_per_lead_month: float = Field(gt=0)
+    messages_per_lead_week: float = Field(gt=0)
+    dirty_share: float = Field(ge=0, lt=0.5)
+    late_share: float = Field(ge=0, le=1)
+    randomized_share: float = Field(ge=0, le=1)
+
+    @property
+    def end(self) -> date:
+        """The day after the last simulated one."""
+        return self.start + timedelta(days=self.days)
+
+
+class TenantParams(Strict):
+    """All that one tenant runs with: the common sections with its own changes applied."""
+
+    use_case: str
+    sources: dict[str, Source] = Field(min_length=1)
+    run: RunParams
+    quality: QualityParams
+    features: FeaturesParams
+    train: TrainParams
+    promote: PromoteParams
+    score: ScoreParams
+    monitor: MonitorParams
+    simulate: SimulateParams | None = None
+
+
+_COMMON = ("quality", "features", "train", "promote", "score", "monitor")
+
+
+def load_params(path: Path) -> dict[str, TenantParams]:
+    """Read `params.yaml` and return the parameters of each tenant.
+
+    Args:
+        path: the file. Common sections stand at the top; `tenants.<name>` may change parts of them.
+
+    Raises:
+        ConfigError: unreadable, a misspelt key (with the nearest right one) or a value out of range.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no parameter file {path}: set LEADWISE_PARAMS or restore params.yaml") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("tenants"), dict) or not data["tenants"]:
+        raise ConfigError(f"{path} has no tenants: list at least one under 'tenants'")
+    for key in data:
+        if key not in (*_COMMON, "tenants"):
+            raise ConfigError(f"{path} has an unknown section '{key}': {nearest(str(key), (*_COMMON, 'tenants'))}")
+    common = {key: data[key] for key in _COMMON if key in data}
+    return {str(name): _tenant(path, str(name), common, own) for name, own in data["tenants"].items()}
+
+
+def _tenant(path: Path, name: str, common: dict[str, Any], own: Any) -> TenantParams:
+    if not isinstance(own, dict):
+        raise ConfigError(f"{path}: tenants.{name} must be a mapping with use_case, sources and run")
+    try:
+        return TenantParams.model_validate(_merge(common, own))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_sentence(name, error)}") from None
+
+
+def _merge(base: Any, change: Any) -> Any:
+    """Lay `change` over `base`, mappings key by key."""
+    if isinstance(base, dict) and isinstance(change, dict):
+        return {key: _merge(base.get(key), change[key]) if key in change else base[key] for key in {**base, **change}}
+    return change
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    """The first problem of a validation as one sentence."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    where = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        return f"unknown parameter '{where}' for tenant '{name}': {nearest(location[-1], _fields(location[:-1]))}"
+    if first["type"] == "missing":
+        return f"parameter '{where}' of tenant '{name}' is missing"
+    return f"parameter '{where}' of tenant '{name}' is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _fields(location: list[str]) -> list[str]:
+    """Names of the parameters that may stand at `location`, found by walking the models."""
+    model: type[BaseModel] | None = TenantParams
+    parts = iter(location)
+    for part in parts:
+        field = model.model_fields.get(part) if model else None
+        model = _model_of(field.annotation) if field else None
+        if field and get_origin(field.annotation) is dict:
+            next(parts, None)  # the key of a mapping of models, such as a source's name
+    return list(model.model_fields) if model else []
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model in `X`, `X | None` or `dict[str, X]`."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

@@ -1,0 +1,44 @@
+"""Settings of the machine Leadwise runs on, from the environment (`LEADWISE_*`). Science lives in `params.yaml`."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Where things live and how much of the machine to use. Each field is read from `LEADWISE_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADWISE_", extra="ignore", frozen=True)
+
+    var: Path = Field(ROOT / "var", description="all state of a local run: one folder to look at, one to delete")
+    data: Path = Field(ROOT / "data", description="where sources of other people's data are looked for")
+    params: Path = Field(ROOT / "params.yaml", description="the file with every scientific number")
+    expectations: Path = Field(ROOT / "expectations", description="contracts, one folder per use case")
+    feature_repo: Path = Field(ROOT / "feature_repo", description="SQL, one folder per use case")
+    threads: int = Field(os.cpu_count() or 1, ge=1, description="threads a single step may use")
+    mlflow_uri: str | None = Field(None, description="MLflow tracking and registry; None is SQLite under var/mlflow")
+    debug: bool = Field(False, description="show tracebacks instead of one sentence")
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """Folder of the local MLflow database and artifacts."""
+        return self.var.absolute() / "mlflow"
+
+    @property
+    def airflow_dir(self) -> Path:
+        """`AIRFLOW_HOME` of local runs."""
+        return self.var.absolute() / "airflow"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The tracking URI in force: the configured one or SQLite under `var/mlflow`."""
+        return self.mlflow_uri or f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+
+
+def get_settings() -> Settings:
+    """Read the settings from the environment of this moment."""
+    return Settings()

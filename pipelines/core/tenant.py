@@ -1,0 +1,156 @@
+"""The unit of everything: no path, table or model name is put together anywhere else."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipelines.core.errors import ConfigError, nearest
+from pipelines.core.interval import Interval
+from pipelines.core.params import Source, TenantParams, load_params
+from pipelines.core.settings import Settings, get_settings
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A customer of the platform: a use case, its sources, and everything that is kept for it."""
+
+    name: str
+    params: TenantParams
+    settings: Settings
+
+    @classmethod
+    def load(cls, name: str, settings: Settings | None = None) -> "Tenant":
+        """Read the tenant `name` from the parameter file.
+
+        Raises:
+            ConfigError: an unknown tenant or use case (with the nearest right one), or a wrong parameter.
+        """
+        settings = settings or get_settings()
+        every = load_params(settings.params)
+        if name not in every:
+            raise ConfigError(f"there is no tenant '{name}' in {settings.params}: {nearest(name, every)}")
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"'{name}' is no tenant name: use lower-case letters, digits and _, letters first")
+        tenant = cls(name, every[name], settings)
+        if not tenant.contracts_dir.is_dir():
+            known = [path.name for path in settings.expectations.glob("[a-z]*") if path.is_dir()]
+            raise ConfigError(
+                f"tenant '{name}' has the use case '{tenant.use_case}', for which there is no folder in"
+                f" {settings.expectations}: {nearest(tenant.use_case, known)}"
+            )
+        return tenant
+
+    @classmethod
+    def all(cls, settings: Settings | None = None) -> "list[Tenant]":
+        """Every tenant of the parameter file, in its order."""
+        settings = settings or get_settings()
+        return [cls.load(name, settings) for name in load_params(settings.params)]
+
+    @property
+    def use_case(self) -> str:
+        """Name of the use case."""
+        return self.params.use_case
+
+    @cached_property
+    def home(self) -> Path:
+        """Folder of all the tenant's state, absolute."""
+        return self.settings.var.absolute() / self.name
+
+    @property
+    def source_dir(self) -> Path:
+        """Where the simulator writes its exports."""
+        return self.home / "source"
+
+    @property
+    def lake_dir(self) -> Path:
+        """Warehouse of the Iceberg tables."""
+        return self.home / "lake"
+
+    @property
+    def catalog_uri(self) -> str:
+        """SQLAlchemy URL of the Iceberg catalog."""
+        return f"sqlite:///{self.home / 'catalog.db'}"
+
+    @property
+    def feast_dir(self) -> Path:
+        """A Feast repository: `feature_store.yaml`, registry, online store."""
+        return self.home / "feast"
+
+    @property
+    def audience_dir(self) -> Path:
+        """Scored audiences, one folder a date."""
+        return self.home / "audience"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Drift reports, one folder a date."""
+        return self.home / "reports"
+
+    @property
+    def docs_dir(self) -> Path:
+        """Great Expectations' project, with its Data Docs."""
+        return self.home / "data_docs"
+
+    @property
+    def contracts_dir(self) -> Path:
+        """Contracts of the use case."""
+        return self.settings.expectations / self.use_case
+
+    @property
+    def sql_dir(self) -> Path:
+        """SQL of the use case."""
+        return self.settings.feature_repo / self.use_case
+
+    @property
+    def feast_project(self) -> str:
+        """Feast's project name."""
+        return self.name
+
+    @property
+    def experiment(self) -> str:
+        """MLflow's experiment name."""
+        return self.name
+
+    def model_name(self, target: str) -> str:
+        """Name of the registered model of `target`."""
+        return f"{self.name}.{target}"
+
+    def dag_id(self, step: str) -> str:
+        """Id of the DAG of `step`."""
+        return f"{self.name}_{step}"
+
+    def target(self, name: str | None = None) -> list[str]:
+        """The targets to work on: `name`, or all of them.
+
+        Raises:
+            ConfigError: an unknown target, with the nearest right one.
+        """
+        known = list(self.params.train.targets)
+        if name is None:
+            return known
+        if name not in known:
+            raise ConfigError(f"tenant '{self.name}' has no target '{name}': {nearest(name, known)}")
+        return [name]
+
+    def source_path(self, source: Source, day: str = "") -> str:
+        """The path or glob of `source`, with its placeholders filled in; `day` is an ISO day."""
+        try:
+            return source.path.format(home=self.home, data=self.settings.data.absolute(), date=day)
+        except (KeyError, IndexError, ValueError):
+            raise ConfigError(
+                f"the source path '{source.path}' of tenant '{self.name}' has an unknown placeholder:"
+                " use {home}, {data} or {date}"
+            ) from None
+
+    @property
+    def whole_run(self) -> Interval:
+        """All the days of `leadwise run`."""
+        return Interval.of_days(self.params.run.start, self.params.run.end)
+
+    def runs(self) -> list[Interval]:
+        """The stretches `leadwise run` goes over, one after the other."""
+        edges = [self.params.run.start, *self.params.run.dates, self.params.run.end]
+        return [Interval.of_days(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]

@@ -1,0 +1,199 @@
+"""Iceberg tables of one tenant: written once per batch, read by snapshot."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
+from pyiceberg.table import ALWAYS_TRUE, Table
+
+from pipelines.core.errors import ConfigError, LeadwiseError
+from pipelines.core.tenant import Tenant
+
+NAMESPACES = ("raw", "clean", "quarantine", "identity", "features", "deliver", "watch")
+
+# Files of this size (Arrow bytes in memory) keep a streamed write flat in memory.
+_PROPERTIES = {
+    "write.target-file-size-bytes": str(64 * 1024 * 1024),
+    "commit.retry.num-retries": "20",
+    "commit.retry.min-wait-ms": "10",
+    "commit.retry.max-wait-ms": "500",
+}
+
+Batches = Iterable[pa.Table]
+
+
+class Lake:
+    """Tables named `<namespace>.<table>` in the tenant's catalog."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        """The Iceberg catalog, created with its namespaces where it is missing."""
+        try:
+            self.tenant.lake_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the folder {self.tenant.lake_dir} can't be written ({error.strerror}):"
+                " make room there or set LEADWISE_VAR"
+            ) from None
+        catalog = SqlCatalog(self.tenant.name, uri=self.tenant.catalog_uri, warehouse=f"file://{self.tenant.lake_dir}")
+        for namespace in NAMESPACES:
+            catalog.create_namespace_if_not_exists(namespace)
+        return catalog
+
+    def table(self, name: str) -> Table | None:
+        """The Iceberg table, or None where nothing was written yet."""
+        if not self.tenant.lake_dir.is_dir():
+            return None
+        try:
+            return self.catalog.load_table(name)
+        except NoSuchTableError:
+            return None
+
+    def names(self, namespace: str) -> list[str]:
+        """Tables of a namespace, without it, sorted."""
+        if not self.tenant.lake_dir.is_dir():
+            return []
+        return sorted(identifier[-1] for identifier in self.catalog.list_tables(namespace))
+
+    def exists(self, name: str) -> bool:
+        """Whether the table was ever written."""
+        return self.table(name) is not None
+
+    def snapshot_id(self, name: str) -> int | None:
+        """Id of the newest snapshot; None for an unwritten or empty table."""
+        table = self.table(name)
+        snapshot = table.current_snapshot() if table else None
+        return snapshot.snapshot_id if snapshot else None
+
+    def write(
+        self,
+        name: str,
+        schema: pa.Schema,
+        batches: Batches,
+        *,
+        replace: tuple[str, Sequence[object]] | BooleanExpression,
+        summary: dict[str, str] | None = None,
+    ) -> int | None:
+        """Replace part of a table in one commit: a killed or repeated write never leaves half of it.
+
+        Args:
+            name: `<namespace>.<table>`, created where it is missing.
+            schema: Arrow schema of the batches; new columns are added to the table.
+            batches: rows, streamed: memory stays at one data file.
+            replace: rows that these ones take the place of: (column, values) or an Iceberg expression.
+            summary: properties of the snapshot.
+
+        Returns:
+            Id of the table's newest snapshot, None if it never held a row.
+
+        Raises:
+            LeadwiseError: a column changed its type.
+        """
+        table = self._prepare(name, schema)
+        stale = In(replace[0], list(replace[1])) if isinstance(replace, tuple) else replace  # type: ignore[call-arg]
+        stream = (batch.cast(schema) if batch.schema != schema else batch for batch in batches if batch.num_rows)
+        first = next(iter_ := iter(stream), None)
+        with table.transaction() as transaction, warnings.catch_warnings():
+            # Replacing nothing is the ordinary first write, not worth a warning.
+            warnings.filterwarnings("ignore", message="Delete operation did not match")
+            if table.current_snapshot() is not None:
+                transaction.delete(stale, snapshot_properties=summary or {})
+            if first is not None:
+                rows = _record_batches(chain([first], iter_))
+                reader = pa.RecordBatchReader.from_batches(schema, rows)
+                transaction.append(reader, snapshot_properties=summary or {})
+        snapshot = table.current_snapshot()
+        return snapshot.snapshot_id if snapshot else None
+
+    def _prepare(self, name: str, schema: pa.Schema) -> Table:
+        table = self.table(name)
+        if table is None:
+            return self.catalog.create_table_if_not_exists(name, schema=schema, properties=_PROPERTIES)
+        known = table.schema().as_arrow()
+        if set(schema.names) - set(known.names):
+            with table.update_schema() as update:
+                update.union_by_name(schema)
+            known = table.schema().as_arrow()
+        for field in schema:
+            stored = known.field(field.name).type
+            if _plain(stored) != _plain(field.type):
+                raise LeadwiseError(
+                    f"column '{field.name}' of table {name} is {_plain(stored)}, and the new rows have"
+                    f" {_plain(field.type)}:"
+                    " bring the source back to the old type, or start over in an empty LEADWISE_VAR"
+                )
+        return table
+
+    def scan(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: BooleanExpression | str | None = None,
+        snapshot_id: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """Stream a table's rows.
+
+        Args:
+            name: `<namespace>.<table>`.
+            columns: which ones; None is all.
+            where: an Iceberg expression or its text.
+            snapshot_id: the version to read; None is the newest.
+
+        Raises:
+            LeadwiseError: nothing was written to that table yet.
+        """
+        table = self.table(name)
+        if table is None:
+            raise LeadwiseError(
+                f"tenant '{self.tenant.name}' has no table {name} yet: run the step that writes it first"
+            )
+        scan = table.scan(
+            row_filter=ALWAYS_TRUE if where is None else where,
+            selected_fields=tuple(columns) if columns else ("*",),
+            snapshot_id=snapshot_id,
+        )
+        return _plain_reader(scan.to_arrow_batch_reader())
+
+    def read(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: BooleanExpression | str | None = None,
+        snapshot_id: int | None = None,
+    ) -> pa.Table:
+        """`scan`, in memory at once."""
+        return self.scan(name, columns=columns, where=where, snapshot_id=snapshot_id).read_all()
+
+    def count(self, name: str, where: BooleanExpression | str | None = None) -> int:
+        """Rows of a table; 0 where it does not exist."""
+        table = self.table(name)
+        return table.scan(row_filter=AlwaysTrue() if where is None else where).count() if table else 0
+
+
+def _record_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+    for table in tables:
+        yield from table.to_batches()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Iceberg hands out large strings and binaries where plain ones went in."""
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind):
+        return pa.binary()
+    return kind
+
+
+def _plain_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in reader.schema])
+    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
