@@ -80,11 +80,14 @@ class AsOf:
         """Move all views to an instant."""
         self._connection.execute("SET VARIABLE as_of = $as_of::TIMESTAMP", {"as_of": as_of})
 
-    def _run(self, sql: str, as_of: datetime, params: Params | None) -> duckdb.DuckDBPyConnection:
+    def _run(self, sql: str, as_of: datetime, params: Params | None) -> duckdb.DuckDBPyRelation:
         self.at(as_of)
         given = {"as_of": as_of, **(params or {})}
         wanted = {name for statement in self._connection.extract_statements(sql) for name in statement.named_parameters}
-        return self._connection.execute(sql, {name: value for name, value in given.items() if name in wanted})
+        relation = self._connection.sql(sql, params={name: given[name] for name in wanted if name in given})
+        if relation is None:
+            raise duckdb.InvalidInputException("only a SELECT gives rows")
+        return relation
 
     def _load(self, lake: Lake, name: str, contract: Contract) -> None:
         schema = contract.clean_schema()
@@ -127,7 +130,7 @@ def _rows(lake: Lake, name: str, schema: pa.Schema) -> pa.RecordBatchReader | pa
 
 def _column(contract: Contract, name: str) -> str:
     """A column of a view, empty before it is known."""
-    delay = contract.known_after.get(name)
+    delay = contract.clean_columns[name].known_after
     if delay is None:
         return f'"{name}"'
     known_at = f'"{contract.event_time}"::TIMESTAMP + to_seconds({delay.total_seconds()})'
