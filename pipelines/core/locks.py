@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from pipelines.core.errors import NotReady
+from pipelines.core.errors import ConfigError, NotReady
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -23,9 +23,15 @@ def exclusive(tenant: "Tenant", step: str, timeout: float = 0.0) -> Iterator[Non
 
     Raises:
         NotReady: another run holds it.
+        ConfigError: the tenant's folder can't be written.
     """
     folder = tenant.home / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder {folder} can't be written ({error.strerror}): make room there or set LEADWISE_VAR"
+        ) from None
     lock = FileLock(folder / f"{step}.lock")
     try:
         lock.acquire(timeout=timeout)

@@ -71,6 +71,11 @@ class AsOf:
         """`query`, streamed in batches of about `rows`."""
         return self._run(sql, as_of, params).to_arrow_reader(rows)
 
+    def keep(self, table: str, sql: str, as_of: datetime, params: Params | None = None) -> None:
+        """Make the temporary table `table` of the rows that a SELECT gives as of an instant."""
+        self.at(as_of)
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}", self._bound(sql, as_of, params))
+
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, for steps that keep tables of their own beside the views."""
@@ -82,12 +87,16 @@ class AsOf:
 
     def _run(self, sql: str, as_of: datetime, params: Params | None) -> duckdb.DuckDBPyRelation:
         self.at(as_of)
-        given = {"as_of": as_of, **(params or {})}
-        wanted = {name for statement in self._connection.extract_statements(sql) for name in statement.named_parameters}
-        relation = self._connection.sql(sql, params={name: given[name] for name in wanted if name in given})
+        relation = self._connection.sql(sql, params=self._bound(sql, as_of, params))
         if relation is None:
             raise duckdb.InvalidInputException("only a SELECT gives rows")
         return relation
+
+    def _bound(self, sql: str, as_of: datetime, params: Params | None) -> dict[str, object]:
+        """Those of the parameters that the SQL uses: DuckDB refuses the others."""
+        given = {"as_of": as_of, **(params or {})}
+        wanted = {name for statement in self._connection.extract_statements(sql) for name in statement.named_parameters}
+        return {name: given[name] for name in wanted if name in given}
 
     def _load(self, lake: Lake, name: str, contract: Contract) -> None:
         schema = contract.clean_schema()

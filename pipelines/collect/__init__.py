@@ -1,0 +1,1 @@
+"""Sources: files today, a simulated market; what they hold goes to raw."""
