@@ -1,1 +1,1 @@
-"""The steps of Leadwise: plain functions `step(tenant, interval) -> Report`, called by Airflow, DVC and the command line."""
+"""The steps of Leadwise: plain functions `step(tenant, interval) -> Report`, called by Airflow and the command line."""

@@ -73,14 +73,13 @@ def _use_case(
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
     """A small simulated market that went the whole way, without Airflow. Read only: do not run steps on it."""
     from pipelines.collect.ingest import ingest
+    from pipelines.collect.simulator import simulate
     from pipelines.deliver.score import score
     from pipelines.features.step import features
     from pipelines.quality.validate import validate
     from pipelines.registry.promote import promote
     from pipelines.train.step import train
     from pipelines.watch.monitor import monitor
-
-    from pipelines.collect.simulator import simulate
 
     home = tmp_path_factory.mktemp("demo")
     params = write_params(

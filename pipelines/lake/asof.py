@@ -10,8 +10,8 @@ from types import TracebackType
 
 import duckdb
 import pyarrow as pa
-from expectations.contract import Contract
 
+from expectations.contract import Contract
 from pipelines.lake.catalog import Lake
 
 _STORE = "_store"

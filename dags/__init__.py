@@ -1,0 +1,1 @@
+"""Wiring only: the steps as Airflow DAGs, one per tenant and step."""

@@ -1,0 +1,22 @@
+"""Airflow DAG `<tenant>_monitor`: today's features and scores against the champion's training sample.
+
+Starts when there are new scores. The report (HTML and JSON) lies under the tenant's `reports` folder, by date; method
+and threshold stand still per kind of column, so that two dates can be compared.
+"""
+
+from dags.factory import asset, step, tenants, workflow
+from pipelines.core.interval import Interval
+from pipelines.core.report import Report
+from pipelines.core.tenant import Tenant
+
+for _tenant in tenants():
+    with workflow(_tenant, "monitor", schedule=[asset(_tenant, "scores")], doc=__doc__):
+
+        @step(_tenant)
+        def monitor(tenant: Tenant, interval: Interval) -> Report:
+            """Judge the drift of features and scores."""
+            from pipelines.watch.monitor import monitor as monitor_step
+
+            return monitor_step(tenant, interval)
+
+        monitor()

@@ -1,0 +1,21 @@
+-- Each delivered message: did the lead click or buy because of it within the horizon? Empty until the horizon is over.
+with hits as (
+    select messages.message_id, count(*) as n
+    from messages
+    join conversions
+        on conversions.message_id = messages.message_id
+        and conversions.lead_id = messages.lead_id
+    where conversions.kind in ('click', 'purchase')
+      and conversions.occurred_at > messages.sent_at
+      and conversions.occurred_at <= messages.sent_at + to_days($horizon_days::int)
+    group by messages.message_id
+)
+select
+    messages.lead_id,
+    messages.sent_at as event_time,
+    case when messages.sent_at + to_days($horizon_days::int) <= $as_of then coalesce(hits.n, 0) > 0 end as label,
+    messages.sent_at + to_days($horizon_days::int) as known_at
+from messages
+left join hits using (message_id)
+where messages.status = 'delivered' and messages.sent_at <= $as_of
+order by messages.message_id

@@ -1,0 +1,234 @@
+"""What SQL of a use case may say: one SELECT over the views it is given, and nothing that looks past them."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import duckdb
+import sqlglot
+from sqlglot import exp, tokens
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+from pipelines.core.errors import SqlError, nearest
+
+# Functions whose value is not a function of their arguments, and those that look at files, settings or other
+# tables. A test holds this list against DuckDB's own catalogue of functions that are not CONSISTENT.
+# fmt: off
+_FUNCTIONS = frozenset(
+    (
+        "now", "today", "age", "ago", "current_date", "current_time", "current_timestamp", "current_localtime",
+        "current_localtimestamp", "get_current_time", "get_current_timestamp", "transaction_timestamp",
+        "statement_timestamp", "clock_timestamp", "localtime", "localtimestamp", "sysdate", "getdate",
+        "pg_conf_load_time", "pg_postmaster_start_time", "random", "rand", "setseed", "uuid", "uuidv4",
+        "uuidv7", "gen_random_uuid", "reservoir_quantile", "nextval", "currval", "setval", "getenv",
+        "getvariable", "current_setting", "current_query", "current_query_id", "current_transaction_id",
+        "current_connection_id", "txid_current", "current_database", "current_catalog", "current_schema",
+        "current_schemas", "in_search_path", "sleep_ms", "write_log", "error", "stats", "vector_type", "query",
+        "query_table", "glob", "sniff_csv",
+    )
+)
+# fmt: on
+_PREFIXES = re.compile(r"(read|duckdb|pragma|parquet|sqlite|postgres|mysql|iceberg|delta|arrow|pandas|which)_|.*_scan$")
+
+# Words that are functions without brackets.
+_BARE = frozenset(
+    [
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+        "current_localtimestamp",
+    ]
+)
+
+# Statements and clauses that are no plain SELECT, wherever they stand.
+_REFUSED = (
+    exp.DML,
+    exp.DDL,
+    exp.Command,
+    exp.Describe,
+    exp.Set,
+    exp.Pragma,
+    exp.Attach,
+    exp.Copy,
+    exp.Into,
+    exp.Use,
+)
+_SAMPLES = (exp.TableSample,)
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TABLE_FUNCTIONS = (exp.Unnest, exp.Explode, exp.GenerateSeries, exp.Values, exp.Subquery)
+
+
+def check_sql(
+    sql: str, path: Path, tables: Collection[str], params: Collection[str] = ("as_of",), first_line: int = 1
+) -> None:
+    """Refuse SQL that is not a single SELECT over `tables`, with no other inputs than `params`.
+
+    Args:
+        sql: the text, in DuckDB's dialect.
+        path: its file, for the sentence.
+        tables: names of the views it may read; CTEs of its own are fine.
+        params: named parameters it may use, without `$`.
+        first_line: line of the file at which `sql` begins.
+
+    Raises:
+        SqlError: one sentence with file, line and the way out.
+    """
+    shift = first_line - 1
+    tree = _parse(sql, path, shift)
+    for token, following in _pairs(sql):
+        _check_token(token, following, path, shift)
+    for node in tree.walk():
+        _check_node(node, path, shift, params)
+    allowed = {name.lower() for name in tables}
+    names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for table in tree.find_all(exp.Table):
+        _check_table(table, path, shift, allowed, names)
+
+
+def failed(error: duckdb.Error, sql: str, path: Path, first_line: int = 1) -> SqlError:
+    """Turn what DuckDB said about `sql` into a sentence with file and line.
+
+    Args:
+        error: raised while `sql` was bound or run, perhaps inside a wrapper on the same lines.
+        sql: the text as it stands in the file.
+        path: its file.
+        first_line: line of the file at which `sql` begins.
+    """
+    text = str(error)
+    first = " ".join(next((line for line in text.splitlines() if line.strip()), type(error).__name__).split())
+    found = re.search(r"^LINE (\d+):", text, re.MULTILINE)
+    last = sql.count("\n") + 1
+    line = min(int(found.group(1)), last) if found else 1
+    return SqlError(f"{path}:{line + first_line - 1}: DuckDB refuses this SQL: {first}")
+
+
+def sql_hash(sql: str) -> str:
+    """SHA-256 of the SQL's meaning: comments, spaces and the case of words do not count."""
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    text = tree.sql(dialect="duckdb", comments=False, normalize=True, normalize_functions="lower")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tables_of(sql: str, tables: Collection[str]) -> frozenset[str]:
+    """Those of `tables` that the SQL names."""
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    named = {table.name.lower() for table in tree.find_all(exp.Table)}
+    return frozenset(name for name in tables if name.lower() in named)
+
+
+def bare(sql: str) -> str:
+    """The SQL without closing semicolons, so that it can stand in brackets; lines stay where they are."""
+    stream = list(sqlglot.tokenize(sql, dialect="duckdb"))
+    while stream and stream[-1].token_type == TokenType.SEMICOLON:
+        sql = sql[: stream[-1].start] + sql[stream[-1].end + 1 :]
+        stream = stream[:-1]
+    return sql
+
+
+# sqlglot says aloud when it meets a statement it does not know; the sentence of `_parse` says it better.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+def _parse(sql: str, path: Path, shift: int) -> exp.Expression:
+    try:
+        statements = [one for one in sqlglot.parse(sql, dialect="duckdb") if one is not None]
+    except SqlglotError as error:
+        line, what = _parse_failure(error)
+        raise SqlError(f"{path}:{line + shift}: this is not SQL that DuckDB's dialect knows: {what}") from None
+    statements = [one for one in statements if not isinstance(one, exp.Semicolon)]
+    if not statements:
+        raise SqlError(f"{path}:{1 + shift}: there is no SQL here: write one SELECT")
+    if len(statements) > 1:
+        raise SqlError(
+            f"{path}:{_line(statements[1], shift)}: a second statement stands here: write one SELECT, with CTEs"
+        )
+    tree = statements[0]
+    if not isinstance(tree, exp.Select | exp.SetOperation):
+        raise SqlError(f"{path}:{_line(tree, shift)}: {tree.key.upper()} is not allowed: write one SELECT")
+    return tree
+
+
+def _parse_failure(error: SqlglotError) -> tuple[int, str]:
+    """Line (1-based) and the heart of what sqlglot says."""
+    details = getattr(error, "errors", None) or [{}]
+    line = details[0].get("line") or 1
+    text = str(details[0].get("description") or str(error)).split(". Line")[0]
+    return int(line), " ".join(text.split(" but got ")[0].split())[:160]
+
+
+def _pairs(sql: str) -> Iterator[tuple[Token, tuple[Token | None, Token | None]]]:
+    """Each token with the ones before and after it."""
+    stream = list(sqlglot.tokenize(sql, dialect="duckdb"))
+    for index, token in enumerate(stream):
+        before = stream[index - 1] if index else None
+        after = stream[index + 1] if index + 1 < len(stream) else None
+        yield token, (before, after)
+
+
+def _check_token(token: Token, around: tuple[Token | None, Token | None], path: Path, shift: int) -> None:
+    if token.token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.PARAMETER):
+        return
+    before, after = around
+    word = token.text.lower()
+    called = after is not None and after.token_type == tokens.TokenType.L_PAREN
+    quoted = token.token_type == TokenType.IDENTIFIER
+    qualified = before is not None and before.token_type == TokenType.DOT
+    if (called and (word in _FUNCTIONS or _PREFIXES.fullmatch(word) or _PREFIXES.match(word))) or (
+        word in _BARE and not quoted and not qualified
+    ):
+        raise SqlError(
+            f"{path}:{token.line + shift}: {word} is not allowed: a query reads its views and parameters alone,"
+            " so that it gives the same rows whenever it runs"
+        )
+
+
+def _check_node(node: exp.Expression, path: Path, shift: int, params: Collection[str]) -> None:
+    if isinstance(node, _REFUSED):
+        raise SqlError(f"{path}:{_line(node, shift)}: {node.key.upper()} is not allowed: write one SELECT")
+    if isinstance(node, _SAMPLES):
+        raise SqlError(
+            f"{path}:{_line(node, shift)}: a sample is not allowed: it gives other rows each time it runs;"
+            " filter by hash(key) instead"
+        )
+    if isinstance(node, exp.Lateral) and not isinstance(node.this, _TABLE_FUNCTIONS):
+        raise SqlError(f"{path}:{_line(node, shift)}: a table function is not allowed: read the views instead")
+    if isinstance(node, exp.Placeholder | exp.Parameter):
+        name = str(node.this.name if isinstance(node.this, exp.Expression) else node.this or "?")
+        if name not in params:
+            known = " and ".join(f"${one}" for one in params) or "none"
+            raise SqlError(f"{path}:{_line(node, shift)}: unknown parameter ${name}: this query may use {known}")
+
+
+def _check_table(table: exp.Table, path: Path, shift: int, allowed: set[str], names: set[str]) -> None:
+    line = _line(table, shift)
+    source = table.this
+    if not isinstance(source, exp.Identifier):
+        if isinstance(source, _TABLE_FUNCTIONS):
+            return
+        raise SqlError(
+            f"{path}:{line}: a table function or file is not allowed: read the views {', '.join(sorted(allowed))}"
+        )
+    if table.db or table.catalog:
+        full = ".".join(part for part in (table.catalog, table.db, table.name) if part)
+        raise SqlError(f"{path}:{line}: '{full}' looks past the views: name a view without a schema")
+    name = table.name.lower()
+    if name in allowed or (name in names and _PLAIN.fullmatch(name)):
+        return
+    raise SqlError(f"{path}:{line}: there is no view '{table.name}' here: {nearest(name, allowed)}")
+
+
+def _line(node: exp.Expression, shift: int) -> int:
+    """The line at which `node`, or the first part of it that knows, stands."""
+    parent: exp.Expression | None = node
+    while parent is not None:
+        for part in parent.walk():
+            line = part.meta.get("line")
+            if line:
+                return int(line) + shift
+        parent = parent.parent
+    return 1 + shift

@@ -1,0 +1,131 @@
+"""Logistic regression: standardised and one-hot inputs, fitted by scikit-learn, kept as numbers, predicted by numpy."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from models.base import Estimator, normalised
+from models.inputs import Floats, Inputs
+
+_NEWTON_COLUMNS = 1000
+
+
+class Linear(Estimator):
+    """A linear model of the log odds.
+
+    Numbers and booleans are standardised, a gap being the mean and having an indicator of its own; texts are one-hot,
+    gaps and unseen ones being a level of their own. An indicator or level that training never saw weighs nothing.
+    """
+
+    kind: ClassVar[str] = "linear"
+
+    def __init__(self, *, C: float = 1.0, max_iter: int = 300) -> None:
+        self.C = C
+        self.max_iter = max_iter
+
+    def fit_matrix(self, matrix: Floats, labels: Floats) -> None:
+        """See `Estimator`."""
+        self.means_, self.scales_ = _moments(matrix)
+        categorical = set(self.inputs_.categorical)
+        self.tables_: list[Floats] = [
+            np.zeros((len(c.categories) if i in categorical else 1) + 1) for i, c in enumerate(self.inputs_.columns)
+        ]
+        design = self._design(matrix)
+        weights, self.intercept_ = self._solve(design, labels)
+        ends = np.cumsum([len(table) for table in self.tables_])
+        self.tables_ = np.split(weights, ends[:-1])
+        self.spread_ = self._spreads(matrix)
+
+    def _solve(self, design: Any, labels: Floats) -> tuple[Floats, float]:
+        """Weights and intercept of the regularised logistic regression."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        # Newton's method is exact in a few steps, but its Hessian grows with the square of the columns.
+        solver = "newton-cholesky" if design.shape[1] <= _NEWTON_COLUMNS else "lbfgs"
+        model = LogisticRegression(C=self.C, max_iter=self.max_iter, solver=solver)
+        with warnings.catch_warnings():
+            # Weights that are short of their optimum still are a model, and the holdout tells its worth.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(design, labels)
+        return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])
+
+    def _design(self, matrix: Floats) -> Any:
+        """One block of columns an input, sparse: [value, is missing] or [one a category…, is missing]."""
+        from scipy import sparse
+
+        blocks = []
+        rows = np.arange(len(matrix))
+        categorical = set(self.inputs_.categorical)
+        for i, table in enumerate(self.tables_):
+            known = ~np.isnan(matrix[:, i])
+            if i in categorical:
+                values, at = np.ones(len(matrix)), np.where(known, matrix[:, i], len(table) - 1)
+            else:
+                values = np.where(known, (matrix[:, i] - self.means_[i]) / self.scales_[i], 1.0)
+                at = np.where(known, 0, 1)
+            blocks.append(sparse.csr_matrix((values, (rows, at.astype(np.intp))), shape=(len(matrix), len(table))))
+        return sparse.hstack(blocks, format="csr")
+
+    def _terms(self, matrix: Floats) -> Floats:
+        """What each input adds to the log odds of each row."""
+        terms = np.empty_like(matrix)
+        categorical = set(self.inputs_.categorical)
+        for i, table in enumerate(self.tables_):
+            column = matrix[:, i]
+            gap = np.isnan(column)
+            if i in categorical:
+                terms[:, i] = table[np.where(gap, len(table) - 1, column).astype(np.intp)]
+            else:
+                terms[:, i] = np.where(gap, table[1], (column - self.means_[i]) / self.scales_[i] * table[0])
+        return terms
+
+    def predict_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`."""
+        odds = self.intercept_ + self._terms(matrix).sum(axis=1)
+        return cast(Floats, 1.0 / (1.0 + np.exp(-np.clip(odds, -500, 500))))
+
+    def _spreads(self, matrix: Floats) -> Floats:
+        return cast(Floats, self._terms(matrix).std(axis=0))
+
+    def importance(self) -> dict[str, float]:
+        """Share of the standard deviations, over the training rows, of what each input adds to the log odds."""
+        return normalised(dict(zip(self.inputs_.names, map(float, self.spread_), strict=True)))
+
+    def learnt(self) -> dict[str, bytes]:
+        """The coefficients as JSON; Python writes and reads doubles without loss."""
+        learnt = {
+            "intercept": self.intercept_,
+            "means": self.means_.tolist(),
+            "scales": self.scales_.tolist(),
+            "tables": [table.tolist() for table in self.tables_],
+            "spread": self.spread_.tolist(),
+        }
+        return {"linear.json": json.dumps(learnt).encode()}
+
+    @classmethod
+    def from_learnt(cls, inputs: Inputs, files: Mapping[str, bytes]) -> Linear:
+        """See `Estimator`."""
+        learnt = json.loads(files["linear.json"])
+        estimator = cls()
+        estimator.inputs_ = inputs
+        estimator.intercept_ = float(learnt["intercept"])
+        estimator.means_ = np.array(learnt["means"], dtype=np.float64)
+        estimator.scales_ = np.array(learnt["scales"], dtype=np.float64)
+        estimator.tables_ = [np.array(table, dtype=np.float64) for table in learnt["tables"]]
+        estimator.spread_ = np.array(learnt["spread"], dtype=np.float64)
+        return estimator
+
+
+def _moments(matrix: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column's known values; 0 and 1 where there are none or all are equal."""
+    known = ~np.isnan(matrix)
+    counts = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, matrix, 0.0).sum(axis=0) / counts
+    scales = np.sqrt((np.where(known, matrix - means, 0.0) ** 2).sum(axis=0) / counts)
+    return means, np.where(scales > 1e-12, scales, 1.0)

@@ -1,0 +1,1 @@
+"""The command line: thin ways to call the steps."""

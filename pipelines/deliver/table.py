@@ -1,0 +1,111 @@
+"""`deliver.scores`: one row per scored entity, target and date, partitioned by date."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.expressions import AlwaysFalse, And, EqualTo
+from pyiceberg.table import Table
+
+from pipelines.core.interval import Interval
+from pipelines.core.tenant import Tenant
+from pipelines.lake.catalog import Lake
+
+TABLE = "deliver.scores"
+
+SCHEMA = pa.schema(
+    [
+        ("score_id", pa.string()),
+        ("entity_id", pa.string()),
+        ("date", pa.date32()),
+        ("as_of", pa.timestamp("us")),
+        ("target", pa.string()),
+        ("probability", pa.float64()),
+        ("tier", pa.string()),
+        ("model_name", pa.string()),
+        ("model_version", pa.string()),
+        ("feature_service", pa.string()),
+        ("run_id", pa.string()),
+        ("_loaded_at", pa.timestamp("us")),
+    ]
+)
+
+
+def score_id(tenant: str, target: str, entity_id: str, date: str) -> str:
+    """The id of a score: the same for the same tenant, target, entity and ISO date, whenever it is computed."""
+    return hashlib.sha256("\x1f".join((tenant, target, entity_id, date)).encode()).hexdigest()[:32]
+
+
+def of_date(date: str, target: str | None = None) -> And | EqualTo:
+    """The rows of an ISO date, of one target or of all."""
+    day = EqualTo(term="date", value=date)
+    return day if target is None else And(day, EqualTo(term="target", value=target))
+
+
+def write_scores(lake: Lake, target: str, date: str, batches: Iterable[pa.Table]) -> int:
+    """Put `batches` in the place of the rows of (date, target), in one commit and flat memory; return their number.
+
+    PyIceberg streams into unpartitioned tables only, so here each batch is its own append of one transaction: readers
+    see all of it or nothing.
+    """
+    table = _table(lake)
+    rows = 0
+    with table.transaction() as transaction:
+        if lake.count(TABLE, of_date(date, target)):
+            transaction.delete(of_date(date, target))
+        for batch in batches:
+            transaction.append(batch.cast(SCHEMA))
+            rows += batch.num_rows
+    return rows
+
+
+def _table(lake: Lake) -> Table:
+    """The table, made and partitioned where it is not yet."""
+    table = lake.table(TABLE)
+    if table is None:
+        lake.write(TABLE, SCHEMA, [], replace=AlwaysFalse())
+        table = lake.catalog.load_table(TABLE)
+    if not table.spec().fields:
+        with table.update_spec() as update:
+            update.add_identity("date")
+    return table
+
+
+def latest_date(lake: Lake, name: str) -> str | None:
+    """The newest ISO date of a table with a `date` column; None where it has no row."""
+    if not lake.exists(name):
+        return None
+    newest = None
+    for batch in lake.scan(name, columns=["date"]):
+        top = pc.max(batch["date"]).as_py()
+        newest = max(newest, top) if newest and top else newest or top
+    return newest.isoformat() if newest else None
+
+
+def score_batches(lake: Lake, date: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The scores of a date, streamed."""
+    yield from lake.scan(TABLE, columns=columns, where=of_date(date))
+
+
+def score_rows(
+    tenant: Tenant, interval: Interval, target: str, entity_ids: pa.Array, columns: dict[str, object]
+) -> pa.Table:
+    """Rows of the table.
+
+    Args:
+        tenant: whose scores.
+        interval: its label is their date.
+        target: what was predicted.
+        entity_ids: strings.
+        columns: the other columns, arrays of that length or one value for all rows.
+    """
+    date = interval.label
+    ids = pa.array([score_id(tenant.name, target, str(entity), date) for entity in entity_ids.to_pylist()])
+    given = {"score_id": ids, "entity_id": entity_ids, "target": target, **columns}
+    arrays = []
+    for field in SCHEMA:
+        value = pc.strptime(date, "%Y-%m-%d", "us").cast(pa.date32()) if field.name == "date" else given[field.name]
+        spread = isinstance(value, pa.Array | pa.ChunkedArray)
+        arrays.append(value.cast(field.type) if spread else pa.repeat(pa.scalar(value, field.type), len(ids)))
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

@@ -1,0 +1,126 @@
+"""Tell Feast what there is: `feature_store.yaml`, registry and online tables, brought up to date when they are not."""
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from feature_repo.definitions import Definitions
+from pipelines.core.errors import NotReady
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from pipelines.core.tenant import Tenant
+
+_CONFIG = "feature_store.yaml"
+_APPLIED = "applied.json"
+
+
+def apply(tenant: "Tenant", definitions: Definitions) -> bool:
+    """Register the definitions; does nothing when they are those registered already.
+
+    Args:
+        tenant: whose Feast repository, `tenant.feast_dir`.
+        definitions: the SQL. The lake's tables of its views must exist.
+
+    Returns:
+        Whether anything was registered.
+    """
+    digest = _digest(tenant, definitions)
+    applied = tenant.feast_dir / _APPLIED
+    if applied.is_file() and json.loads(applied.read_text(encoding="utf-8")).get("digest") == digest:
+        return False
+    tenant.feast_dir.mkdir(parents=True, exist_ok=True)
+    (tenant.feast_dir / _CONFIG).write_text(yaml.safe_dump(store_config(tenant), sort_keys=False), encoding="utf-8")
+    with quiet():
+        _register(tenant, definitions)
+    scratch = applied.with_suffix(".tmp")
+    scratch.write_text(json.dumps({"digest": digest}), encoding="utf-8")
+    scratch.replace(applied)  # last, and at once: a killed run applies again
+    return True
+
+
+def store_config(tenant: "Tenant") -> dict[str, Any]:
+    """What `feature_store.yaml` says: paths are relative to it, so that any Feast client opens the folder."""
+    return {
+        "project": tenant.feast_project,
+        "provider": "local",
+        "registry": {"registry_type": "file", "path": "registry.db", "cache_ttl_seconds": 0},
+        "offline_store": {"type": "duckdb"},
+        "online_store": {"type": "sqlite", "path": "online.db"},
+        "entity_key_serialization_version": 3,
+    }
+
+
+def open_store(tenant: "Tenant") -> "FeatureStore":
+    """The tenant's feature store, as any Feast client opens it.
+
+    Raises:
+        NotReady: features were never computed.
+    """
+    if not (tenant.feast_dir / _APPLIED).is_file():
+        raise NotReady(
+            f"tenant '{tenant.name}' has no feature store yet: run `leadwise features --tenant {tenant.name}` first"
+        )
+    with quiet():
+        from feast import FeatureStore
+
+        return FeatureStore(repo_path=str(tenant.feast_dir))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what Feast prints, logs and warns about away from people; its errors are raised all the same."""
+    os.environ.setdefault("FEAST_USAGE", "False")
+    loggers = [logging.getLogger(name) for name in ("feast", "pyiceberg", "root")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _digest(tenant: "Tenant", definitions: Definitions) -> str:
+    """A hash of all that Feast is told."""
+    import feast
+
+    told = {
+        "config": store_config(tenant),
+        "lake": [str(tenant.lake_dir), tenant.catalog_uri],
+        "views": {view.name: [view.sql_hash, view.entity, str(view.schema)] for view in definitions.views.values()},
+        "labels": {name: label.entity for name, label in definitions.labels.items()},
+        "timezones": sorted(definitions.timezones),
+        "feast": feast.__version__,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _register(tenant: "Tenant", definitions: Definitions) -> None:
+    from feast import FeatureStore
+
+    from feature_repo.feast_objects import feast_objects
+
+    store = FeatureStore(repo_path=str(tenant.feast_dir))
+    objects = feast_objects(tenant, definitions)
+    kept = {(type(one), one.name) for one in objects}
+    registered = [
+        *store.list_feature_services(),
+        *store.list_on_demand_feature_views(),
+        *store.list_feature_views(),
+        *store.list_entities(),
+    ]
+    gone = [one for one in registered if (type(one), one.name) not in kept and one.name != "__dummy"]
+    store.apply(objects, objects_to_delete=gone, partial=not gone)

@@ -1,0 +1,235 @@
+"""Feature rows as of each instant of the schedule: only those that differ from the entity's last are stored."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.expressions import BooleanExpression
+from pyiceberg.expressions.parser import parse
+
+from feature_repo.definitions import Definitions, View
+from pipelines.core.interval import Interval, midnight, utc_now
+from pipelines.core.report import Advance, progress
+from pipelines.features.queries import refuse_twins, sentences
+from pipelines.lake.asof import AsOf
+from pipelines.lake.catalog import Lake
+
+if TYPE_CHECKING:
+    from expectations.contract import Contract
+    from pipelines.core.tenant import Tenant
+
+AS_OF = "as_of"
+_DAY = timedelta(days=1)
+
+# Above this share of changed entities, writing the state anew is faster than changing it.
+_REWRITE_SHARE = 0.1
+
+
+def table_of(view: View) -> str:
+    """The lake's table of a view's rows."""
+    return f"features.{view.name}"
+
+
+def stored_schema(view: View) -> pa.Schema:
+    """What the lake holds of a view: entity, as_of, features, and where the row came from."""
+    entity, *features = view.schema
+    return pa.schema(
+        [entity, (AS_OF, pa.timestamp("us")), *features, ("_sql_hash", pa.string()), ("_loaded_at", pa.timestamp("us"))]
+    )
+
+
+def compute(
+    tenant: "Tenant",
+    interval: Interval,
+    definitions: Definitions,
+    contracts: "Mapping[str, Contract]",
+    lake: Lake | None = None,
+) -> dict[str, int]:
+    """Compute every view over the interval, one commit each; what the interval held before is replaced.
+
+    Args:
+        tenant: whose lake.
+        interval: its instants are the midnights after its start up to its end; the start itself counts too
+            while the lake holds nothing earlier.
+        definitions: the views.
+        contracts: of the clean tables.
+        lake: of the tenant.
+
+    Returns:
+        Rows written, by view.
+
+    Raises:
+        SqlError: a query fails or gives an entity twice; nothing of any view is written.
+    """
+    lake = lake or Lake(tenant)
+    views = list(definitions.views.values())
+    plans = {view.name: _plan(tenant, lake, view, interval) for view in views}
+    with tempfile.TemporaryDirectory(prefix="leadwise-features-") as folder:
+        files = {view.name: Path(folder) / f"{view.name}.arrow" for view in views}
+        _compute_all(tenant, lake, contracts, views, plans, files)
+        summary = {"leadwise.interval": interval.label}
+        return {view.name: _publish(lake, view, plans[view.name], files[view.name], summary) for view in views}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to compute of one view.
+
+    Attributes:
+        instants: in order.
+        base: rows up to here are the ones to compare with; None is nothing yet.
+        span: the stored rows that are replaced.
+    """
+
+    instants: list[datetime]
+    base: datetime | None
+    span: BooleanExpression
+
+
+def _plan(tenant: "Tenant", lake: Lake, view: View, interval: Interval) -> _Plan:
+    fresh = not _has_rows(lake, view, f"{AS_OF} < '{interval.start.isoformat()}'")
+    first = interval.start if fresh else interval.start + _DAY
+    span = parse(f"{AS_OF} >= '{first.isoformat()}' and {AS_OF} <= '{interval.end.isoformat()}'")
+    instants = schedule(tenant, interval, with_start=fresh)
+    return _Plan(instants, None if fresh else interval.start, span)
+
+
+def _compute_all(
+    tenant: "Tenant",
+    lake: Lake,
+    contracts: "Mapping[str, Contract]",
+    views: list[View],
+    plans: dict[str, _Plan],
+    files: dict[str, Path],
+) -> None:
+    """Compute the views into files, so that a query that fails leaves all tables as they were."""
+    tables = frozenset().union(*(view.tables for view in views))
+    steps = sum(len(plan.instants) for plan in plans.values())
+    # A thread per view: one query is too small for two cores, and DuckDB lets go of Python while it works.
+    with (
+        AsOf(lake, contracts, tables) as asof,
+        progress("features", steps) as advance,
+        ThreadPoolExecutor(max_workers=min(len(views), tenant.settings.threads)) as pool,
+    ):
+        connections = {view.name: asof.connection.cursor() for view in views}
+        for view in views:
+            _seed(connections[view.name], lake, view, plans[view.name].base)
+        futures = [
+            pool.submit(_spill, connections[view.name], view, plans[view.name].instants, files[view.name], advance)
+            for view in views
+        ]
+        for future in futures:
+            future.result()
+
+
+def _spill(
+    connection: duckdb.DuckDBPyConnection, view: View, instants: list[datetime], file: Path, advance: Advance
+) -> None:
+    """Compute one view into a file; memory holds the rows of one instant."""
+    schema = stored_schema(view)
+    with pa.ipc.new_file(str(file), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as sink:
+        for changed in _changes(connection, view, instants, advance):
+            loaded = pa.repeat(pa.scalar(utc_now(), pa.timestamp("us")), changed.num_rows)
+            hashed = pa.repeat(pa.scalar(view.sql_hash), changed.num_rows)
+            sink.write_table(
+                changed.append_column("_sql_hash", hashed).append_column("_loaded_at", loaded).cast(schema)
+            )
+
+
+def _publish(lake: Lake, view: View, plan: _Plan, file: Path, summary: dict[str, str]) -> int:
+    """Put the rows of a file in the place of what the interval held before, in one commit; returns how many."""
+    written = 0
+
+    def batches(rows: pa.ipc.RecordBatchFileReader) -> Iterator[pa.Table]:
+        nonlocal written
+        for number in range(rows.num_record_batches):
+            batch = rows.get_batch(number)
+            written += batch.num_rows
+            yield pa.Table.from_batches([batch])
+
+    with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as rows:
+        lake.write(table_of(view), stored_schema(view), batches(rows), replace=plan.span, summary=summary)
+    return written
+
+
+def schedule(tenant: "Tenant", interval: Interval, with_start: bool = False) -> list[datetime]:
+    """The instants features are computed for, in order: every so many days from the tenant's first day."""
+    every = tenant.params.features.every_days
+    anchor: date = tenant.params.run.start
+    days = [interval.start.date()] if with_start else []
+    days += [day + _DAY for day in interval.days()]
+    return [midnight(day) for day in days if (day - anchor).days % every == 0]
+
+
+def _has_rows(lake: Lake, view: View, where: str) -> bool:
+    if not lake.exists(table_of(view)):
+        return False
+    return any(batch.num_rows for batch in lake.scan(table_of(view), columns=[AS_OF], where=where))
+
+
+def _seed(connection: duckdb.DuckDBPyConnection, lake: Lake, view: View, start: datetime | None) -> None:
+    """Make `_last`: each entity's last row as of `start`, with the view's columns of today; None is nothing yet."""
+    connection.register("_empty", view.schema.empty_table())
+    connection.execute("CREATE OR REPLACE TEMP TABLE _last AS SELECT * FROM _empty")
+    connection.unregister("_empty")
+    if start is None:
+        return
+    table = lake.table(table_of(view))
+    known = set(table.schema().as_arrow().names) if table else set()
+    columns = [name for name in view.schema.names if name in known]
+    where = f"{AS_OF} <= '{start.isoformat()}'"
+    connection.register("_stored", lake.scan(table_of(view), columns=[*columns, AS_OF], where=where))
+    names = ", ".join(f'"{name}"' for name in columns)
+    connection.execute(
+        f"INSERT INTO _last BY NAME SELECT {names} FROM _stored"
+        f' QUALIFY row_number() OVER (PARTITION BY "{view.entity}" ORDER BY {AS_OF} DESC) = 1'
+    )
+    connection.unregister("_stored")
+
+
+def _changes(
+    connection: duckdb.DuckDBPyConnection, view: View, instants: list[datetime], advance: Advance
+) -> Iterator[pa.Table]:
+    """For each instant, the rows that differ from their entity's last, sorted by entity, stamped `as_of`."""
+    entity = f'"{view.entity}"'
+    now = f"CREATE OR REPLACE TEMP TABLE _now AS {view.sql}"
+    differs = " OR ".join(f'n."{field.name}" IS DISTINCT FROM l."{field.name}"' for field in view.features)
+    features = ", ".join(f'n."{field.name}"' for field in view.features)
+    select = (
+        f"SELECT n.{entity}, $as_of::TIMESTAMP AS {AS_OF}, {features}"
+        f" FROM _now AS n LEFT JOIN _last AS l ON n.{entity} = l.{entity}"
+        f" WHERE l.{entity} IS NULL OR {differs} ORDER BY n.{entity}"
+    )
+    for instant in instants:
+        given = {"as_of": instant}
+        connection.execute("SET VARIABLE as_of = $as_of::TIMESTAMP", given)
+        with sentences(view):
+            connection.execute(now, given if "$as_of" in now else None)
+        if refuse_twins(connection, "_now", view, instant):
+            changed = connection.sql(select, params=given).to_arrow_table()
+            _remember(connection, entity, changed)
+            yield changed
+        advance(1)
+
+
+def _remember(connection: duckdb.DuckDBPyConnection, entity: str, changed: pa.Table) -> None:
+    """Carry the changed rows over into `_last`."""
+    if changed.num_rows == 0:
+        return
+    known = connection.execute("SELECT count(*) FROM _last").fetchall()[0][0]
+    connection.register("_changed", changed.drop_columns([AS_OF]))
+    if changed.num_rows > known * _REWRITE_SHARE:
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE _last AS"
+            f" SELECT * FROM _last ANTI JOIN _changed USING ({entity}) UNION ALL BY NAME SELECT * FROM _changed"
+        )
+    else:
+        connection.execute(f"DELETE FROM _last WHERE {entity} IN (SELECT {entity} FROM _changed)")
+        connection.execute("INSERT INTO _last BY NAME SELECT * FROM _changed")
+    connection.unregister("_changed")

@@ -1,0 +1,81 @@
+"""The features step: compute as of each instant, tell Feast, bring the online store up to date."""
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from expectations.contract import load_contracts
+from feature_repo.definitions import load_definitions
+from pipelines.core.errors import NotReady
+from pipelines.core.interval import Interval
+from pipelines.core.locks import exclusive
+from pipelines.core.report import Report
+from pipelines.lake.catalog import Lake
+
+if TYPE_CHECKING:
+    from pipelines.core.tenant import Tenant
+
+
+def features(tenant: "Tenant", interval: Interval) -> Report:
+    """Compute, apply and materialize the features of an interval. Run twice, it leaves equal tables.
+
+    Args:
+        tenant: whose features.
+        interval: days whose midnights are computed.
+
+    Returns:
+        Rows written by view, and entities brought online.
+
+    Raises:
+        SqlError: SQL that fails, looks past its views or gives an entity twice.
+        NotReady: no clean table yet, or another run is at work.
+    """
+    from pipelines.features.apply import apply
+    from pipelines.features.compute import compute
+    from pipelines.features.materialize import materialize
+
+    contracts = load_contracts(tenant.contracts_dir)
+    definitions = load_definitions(tenant, contracts)
+    lake = Lake(tenant)
+    if not lake.names("clean"):
+        raise NotReady(
+            f"tenant '{tenant.name}' has no clean tables yet: run `leadwise ingest` and `leadwise validate` first"
+        )
+    with exclusive(tenant, "features"):
+        rows = compute(tenant, interval, definitions, contracts, lake)
+        applied = apply(tenant, definitions)
+        online, notes = materialize(tenant, interval, definitions, lake)
+    report = Report("features", tenant.name, interval, notes=notes)
+    report.counts["rows"] = sum(rows.values())
+    report.counts["online_entities"] = max(online.values(), default=0)
+    report.counts |= {f"rows.{view}": count for view, count in rows.items()}
+    if applied:
+        report.notes.append(f"registered {len(definitions.views)} feature views with Feast")
+    return report
+
+
+def feature_status(tenant: "Tenant") -> dict[str, dict[str, int]]:
+    """`{view: {"rows", "online_entities"}}`, zeros before the first run. Does not load Feast."""
+    lake = Lake(tenant)
+    names = sorted(path.stem.removeprefix("features_") for path in tenant.sql_dir.glob("features_*.sql"))
+    online = _online_entities(tenant)
+    return {name: {"rows": lake.count(f"features.{name}"), "online_entities": online.get(name, 0)} for name in names}
+
+
+def _online_entities(tenant: "Tenant") -> dict[str, int]:
+    """Entities in the online store by view, counted in Feast's own SQLite tables."""
+    file = tenant.feast_dir / "online.db"
+    if not file.is_file():
+        return {}
+    prefix = f"{tenant.feast_project}_"
+    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    try:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            table.removeprefix(prefix): connection.execute(
+                f'SELECT count(DISTINCT entity_key) FROM "{table}"'
+            ).fetchone()[0]
+            for table in tables
+            if table.startswith(prefix)
+        }
+    finally:
+        connection.close()

@@ -1,0 +1,153 @@
+"""What was collected of the sources a mapping reads: batches, files, columns, and a stream of rows."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyiceberg.expressions import And, EqualTo, In
+from pyiceberg.io.pyarrow import ArrowScan
+
+from pipelines.collect.files import batch_ids
+from pipelines.collect.ingest import FILES
+from pipelines.core.errors import BatchRejected, NotReady, nearest
+from pipelines.core.interval import Interval
+from pipelines.lake.catalog import Lake
+
+if TYPE_CHECKING:
+    from pyiceberg.table import DataScan, Table
+
+    from expectations.contract import Contract
+    from pipelines.core.tenant import Tenant
+
+LINEAGE = {
+    "_source_file": "source_file",
+    "_source_row": "source_row",
+    "_batch_id": "_batch",
+    "_interval_end": "_ends",
+}
+"""Columns of raw that a mapping sees beside the source's own, by their name in raw."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `raw` holds of one source for an interval.
+
+    Attributes:
+        name: of the source.
+        batches: batch ids of the interval.
+        daily: one batch a day.
+        files: columns of each file that was read.
+        typed: whether the files have types of their own (Parquet), instead of text.
+        schema: own columns that every file has.
+    """
+
+    name: str
+    batches: tuple[str, ...]
+    daily: bool
+    files: dict[str, list[str]]
+    typed: bool
+    schema: pa.Schema
+
+    def rows(
+        self, lake: Lake, batches: Sequence[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """Stream the rows of some batches, with lineage under the names of `LINEAGE`.
+
+        Args:
+            lake: of the tenant.
+            batches: None is all of the interval.
+            columns: own columns to read; None is all.
+        """
+        own = [field for field in self.schema if columns is None or field.name in columns]
+        table = lake.table(f"raw.{self.name}")
+        held = [f.name for f in own if table is not None and f.name in table.schema().column_names]
+        schema = pa.schema([*own, *_lineage_schema()])
+        if table is None or not self.files:
+            return pa.RecordBatchReader.from_batches(schema, iter(()))
+        where = In("_batch_id", list(batches or self.batches))  # type: ignore[call-arg]
+        scan = table.scan(row_filter=where, selected_fields=(*held, *LINEAGE))
+        return pa.RecordBatchReader.from_batches(schema, _renamed(_by_file(table, scan), schema))
+
+
+def _lineage_schema() -> list[pa.Field]:
+    kinds = {"_source_row": pa.int64(), "_interval_end": pa.timestamp("us")}
+    return [pa.field(new, kinds.get(old, pa.string())) for old, new in LINEAGE.items()]
+
+
+def _by_file(table: "Table", scan: "DataScan") -> Iterator[pa.RecordBatch]:
+    """Read a scan one data file after the other: all at once, PyIceberg reads ahead to the last file."""
+    arrow = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
+    for task in scan.plan_files():
+        yield from arrow.to_record_batches([task])
+
+
+def _renamed(stream: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Lineage under its new names; a column that was empty in every file so far stands as empty text."""
+    back = {new: old for old, new in LINEAGE.items()}
+    for batch in stream:
+        arrays = []
+        for field in schema:
+            name = back.get(field.name, field.name)
+            held = name in batch.schema.names
+            arrays.append(batch.column(name).cast(field.type) if held else pa.nulls(batch.num_rows, field.type))
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def collected(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> Collected:
+    """Look up what was read of a source.
+
+    Raises:
+        NotReady: nothing was, though the source has no days without files.
+    """
+    source = tenant.params.sources[name]
+    ids = batch_ids(source, interval)
+    noted = pa.table({"file": [], "columns": [], "typed": []})
+    if lake.exists(FILES):
+        where = And(EqualTo("source", name), In("_batch_id", ids))  # type: ignore[call-arg]
+        noted = lake.read(FILES, columns=["file", "columns", "typed"], where=where)
+    if not noted.num_rows and not (source.sparse and lake.exists(FILES)):
+        raise NotReady(
+            f"source '{name}' of tenant '{tenant.name}' was not read for {interval.start.date()} to"
+            f" {interval.end.date()}: run `leadwise ingest` for these days first"
+        )
+    files = {row["file"]: json.loads(row["columns"]) for row in noted.to_pylist()}
+    table = lake.table(f"raw.{name}")
+    stored = table.schema().as_arrow() if table is not None else pa.schema([])
+    fields = [pa.field(column, _stored(stored, column)) for column in _shared(files)]
+    return Collected(name, tuple(ids), source.daily, files, any(noted["typed"].to_pylist()), pa.schema(fields))
+
+
+def _shared(files: dict[str, list[str]]) -> list[str]:
+    """Columns that every file has, in the order of the first."""
+    lists = list(files.values())
+    return [name for name in lists[0] if all(name in other for other in lists[1:])] if lists else []
+
+
+def _stored(schema: pa.Schema, name: str) -> pa.DataType:
+    kind = schema.field(name).type if name in schema.names else pa.null()
+    return pa.string() if pa.types.is_large_string(kind) else kind
+
+
+def check_columns(contract: "Contract", source: Collected) -> None:
+    """Hold the files of a source that is taken as it is against its contract.
+
+    Raises:
+        BatchRejected: a file lacks a column or has an unknown one.
+    """
+    wanted = contract.source_columns
+    for file, columns in source.files.items():
+        missing = [name for name in wanted if name not in columns]
+        unknown = [name for name in columns if name not in wanted]
+        if missing:
+            like = f" (it has the unknown column '{unknown[0]}')" if unknown else ""
+            raise BatchRejected(
+                f"table '{contract.name}': {file} lacks the column '{missing[0]}'{like} that {contract.path} asks for:"
+                " nothing was published; export it with that column"
+            )
+        if unknown:
+            raise BatchRejected(
+                f"table '{contract.name}': {file} has the column '{unknown[0]}', which {contract.path} does not know:"
+                f" nothing was published; {nearest(unknown[0], wanted)} Leave it out or describe it in the contract"
+            )

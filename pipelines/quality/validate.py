@@ -1,0 +1,112 @@
+"""The step `validate`: raw batches through their contracts into `clean` and `quarantine`, or not at all."""
+
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.core.errors import BatchRejected
+from pipelines.core.interval import Interval, midnight, utc_now
+from pipelines.core.locks import exclusive
+from pipelines.core.report import Report, progress
+from pipelines.lake.catalog import Lake
+from pipelines.lake.identities import Identities
+from pipelines.quality import docs
+from pipelines.quality.binding import prepare
+from pipelines.quality.mapped import Mapped
+from pipelines.quality.quiet import quiet
+from pipelines.quality.sources import collected
+
+if TYPE_CHECKING:
+    from pipelines.core.tenant import Tenant
+    from pipelines.quality.gate import Outcome
+
+
+def validate(tenant: "Tenant", interval: Interval) -> Report:
+    """Judge what was collected for `interval` and publish it: good rows to `clean`, bad ones to `quarantine`.
+
+    Every table is judged before any is published; rows of an earlier run of the same batches are replaced. The Data
+    Docs show this run, also when it refuses a batch.
+
+    Returns:
+        Rows published, quarantined and found twice; in `details` by table, in `notes` the rules that were broken.
+
+    Raises:
+        BatchRejected: a column is missing, unknown or of another type, or too many rows are bad.
+        NotReady: a source was not ingested for these days.
+        ContractError, SqlError: the contract or the mapping fails.
+    """
+    lake = Lake(tenant)
+    with exclusive(tenant, "validate"):
+        plans = _plans(tenant, lake, interval)
+        (tenant.home / "tmp").mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="validate-", dir=tenant.home / "tmp"))
+        try:
+            identities = Identities(lake)
+            outcomes = _judge(tenant, lake, identities, plans, folder, utc_now())
+            page = docs.publish(tenant, interval, [one for one in outcomes if one.mapped.has_files])
+            refused = [one.rejected for one in outcomes if one.rejected]
+            if refused:
+                raise BatchRejected(refused[0])
+            identities.commit()
+            for outcome in outcomes:
+                _publish(lake, outcome)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return _report(tenant, interval, outcomes, page)
+
+
+def _plans(tenant: "Tenant", lake: Lake, interval: Interval) -> list[Mapped]:
+    """Every table's mapping, bound to what was collected."""
+    from expectations.contract import load_contracts
+    from feature_repo.mappings import load_mappings
+
+    contracts = load_contracts(tenant.contracts_dir)
+    mappings = load_mappings(tenant.sql_dir, contracts, tenant.params.sources)
+    sources = {name: collected(tenant, lake, name, interval) for name in tenant.params.sources}
+    latest = max(interval.end, midnight(tenant.params.run.end))
+    threads = tenant.settings.threads
+    return [prepare(contract, mappings[name], sources, latest, threads) for name, contract in contracts.items()]
+
+
+def _judge(
+    tenant: "Tenant", lake: Lake, identities: Identities, plans: list[Mapped], folder: Path, now: datetime
+) -> "list[Outcome]":
+    quiet()  # before Great Expectations is imported
+    from pipelines.quality.gate import Gate
+
+    quality = tenant.params.quality
+    outcomes = []
+    with progress("validate", len(plans)) as advance:
+        for plan in plans:
+            gate = Gate(plan, lake, identities, folder, now)
+            outcomes.append(gate.run(quality.batch_rows, quality.max_quarantine_share))
+            advance(1)
+    return outcomes
+
+
+def _publish(lake: Lake, outcome: "Outcome") -> None:
+    """Bad rows first: a run that is killed in between never shows clean rows without their quarantine."""
+    replace = ("_batch_id", list(outcome.mapped.batches))
+    for namespace, stage in (("quarantine", outcome.bad), ("clean", outcome.clean)):
+        name = f"{namespace}.{outcome.name}"
+        if stage.rows or lake.exists(name):
+            lake.write(name, stage.schema, stage.read(), replace=replace)
+
+
+def _report(tenant: "Tenant", interval: Interval, outcomes: "list[Outcome]", page: Path) -> Report:
+    report = Report("validate", tenant.name, interval)
+    report.counts = {
+        "rows": sum(one.clean.rows for one in outcomes),
+        "quarantined": sum(one.bad.rows for one in outcomes),
+        "duplicates": sum(one.duplicates for one in outcomes),
+    }
+    for one in outcomes:
+        report.details.append(
+            {"table": one.name, "rows": one.clean.rows, "quarantined": one.bad.rows, "duplicates": one.duplicates}
+        )
+        for (rule, column), rows in one.rules.most_common():
+            report.notes.append(f"{one.name}: {rows} rows in quarantine by rule '{rule}' on {column}")
+    report.notes.append(f"Data Docs: {page}")
+    return report

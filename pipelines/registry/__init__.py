@@ -1,0 +1,1 @@
+"""The model registry: MLflow's, through this room only."""

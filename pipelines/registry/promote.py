@@ -1,0 +1,151 @@
+"""The step `promote`: the challenger becomes champion if it earned it, and the reasons stay with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.errors import NotReady
+from pipelines.core.locks import exclusive
+from pipelines.core.report import Report, progress
+from pipelines.registry.champion import Champion, load_alias
+from pipelines.registry.frames import columns
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, HOLDOUT, connect, run_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from models.inputs import Floats
+    from pipelines.core.interval import Interval
+    from pipelines.core.tenant import Tenant
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided on a challenger and why.
+
+    Attributes:
+        promoted: whether it becomes champion.
+        reason: one sentence.
+        rows: the compared on the challenger's holdout, side by side.
+    """
+
+    promoted: bool
+    reason: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def promote(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
+    """Judge the challenger of each target, on its holdout, against the base rate and the champion.
+
+    It has to beat the base rate of its training as a constant guess, and must not be worse than the champion by more
+    than `params.promote.tolerance` of log loss, nor know less: a backfill of an earlier date replaces no later model. A
+    refused one stays the challenger. Running again changes nothing.
+
+    Args:
+        tenant: whose models.
+        interval: of the run; it is told in the report only.
+        target: one target; None is all.
+
+    Raises:
+        NotReady: there is no challenger, or the holdout of its run is gone.
+        ConfigError: an unknown target.
+    """
+    report = Report("promote", tenant.name, interval)
+    with exclusive(tenant, "promote"):
+        for name in tenant.target(target):
+            with progress(f"promote: {name}"):
+                _promote(tenant, name, report)
+    return report
+
+
+def _promote(tenant: Tenant, target: str, report: Report) -> None:
+    client = connect(tenant)
+    name = tenant.model_name(target)
+    challenger = load_alias(tenant, target, CHALLENGER)
+    if challenger is None:
+        raise NotReady(
+            f"tenant '{tenant.name}' has no challenger for '{target}' yet:"
+            f" run `leadwise train --tenant {tenant.name}` first"
+        )
+    champion = load_alias(tenant, target, CHAMPION)
+    if champion is not None and champion.version == challenger.version:
+        report.counts[f"{target}: champion"] = champion.version
+        report.notes.append(f"{target}: version {champion.version} of {name} is the champion already: nothing changed")
+        return
+    holdout = run_table(challenger.tracking_uri, challenger.run_id, HOLDOUT)
+    if holdout is None:
+        raise NotReady(
+            f"the run {challenger.run_id} of the challenger of '{target}' lost its {HOLDOUT}:"
+            f" run `leadwise train --tenant {tenant.name}` again"
+        )
+    decision = decide(challenger, champion, holdout, tenant.params.promote.tolerance)
+    word = "promoted" if decision.promoted else "refused"
+    if challenger.tags.get("promotion") != "promoted":  # what once was champion keeps its reasons
+        client.set_model_version_tag(name, challenger.version, "promotion", word)
+        client.set_model_version_tag(name, challenger.version, "promotion.reason", decision.reason)
+        client.update_model_version(name, challenger.version, description=f"{word.capitalize()}: {decision.reason}.")
+    if decision.promoted:
+        client.set_registered_model_alias(name, CHAMPION, challenger.version)
+    standing = challenger if decision.promoted else champion
+    report.counts[f"{target}: champion"] = standing.version if standing else "none"
+    report.details += [{"target": target, **row} for row in decision.rows]
+    report.notes.append(f"{target}: version {challenger.version} of {name} is {word}: {decision.reason}")
+
+
+def decide(challenger: Champion, champion: Champion | None, holdout: pa.Table, tolerance: float) -> Decision:
+    """Compare on one holdout.
+
+    Args:
+        challenger: the newcomer.
+        champion: what is in force; None where there is nothing yet.
+        holdout: `label` and features of the challenger's holdout.
+        tolerance: log loss by which the challenger may be worse than the champion.
+    """
+    import numpy as np
+
+    from models import metrics
+
+    y = holdout["label"].to_numpy()
+    guess = np.full(len(y), challenger.train_base_rate)
+    ours = _predict(challenger, holdout)
+    loss, rate_loss = metrics.logloss(y, ours), metrics.logloss(y, guess)
+    rows = [_row("challenger", challenger, y, ours), _row("base rate only", None, y, guess)]
+    gone = [name for name, _ in champion.features if name not in holdout.schema.names] if champion else []
+    theirs = _predict(champion, holdout) if champion and not gone else None
+    if champion and theirs is not None:
+        rows.insert(1, _row("champion", champion, y, theirs))
+    beats = f"log loss {loss:.4f} against {rate_loss:.4f} of the training base rate as a constant guess"
+    if loss >= rate_loss:
+        return Decision(False, f"it does not beat the base rate: {beats}", rows)
+    if champion is None:
+        return Decision(True, f"there was no champion, and it beats the base rate: {beats}", rows)
+    if theirs is None:
+        return Decision(True, f"champion {champion.version} reads '{gone[0]}', which no longer exists; {beats}", rows)
+    old = metrics.logloss(y, theirs)
+    low, high = metrics.difference_interval(y, ours, theirs)
+    versus = (
+        f"log loss {loss:.4f} against {old:.4f} of champion {champion.version} on the same holdout"
+        f" ({len(y)} rows, difference {low:+.4f} to {high:+.4f} with 95 % confidence)"
+    )
+    if challenger.tags["as_of"] < champion.tags["as_of"]:
+        then, now = champion.tags["as_of"][:10], challenger.tags["as_of"][:10]
+        return Decision(False, f"it was trained as of {now}, the champion as of {then}: {versus}", rows)
+    if loss > old + tolerance:
+        return Decision(False, f"it is worse than the champion by more than {tolerance:g}: {versus}", rows)
+    return Decision(True, f"it is not worse than the champion by more than {tolerance:g}: {versus}; {beats}", rows)
+
+
+def _predict(model: Champion, holdout: pa.Table) -> Floats:
+    return model.predict(columns(holdout, model.features))
+
+
+def _row(who: str, model: Champion | None, y: Any, p: Floats) -> dict[str, Any]:
+    from models import metrics
+
+    return {
+        "who": who,
+        "version": model.version if model else "",
+        "kind": model.tags.get("kind", "") if model else "",
+        **{name: round(value, 4) for name, value in metrics.evaluate(y, p).items()},
+    }

@@ -1,0 +1,43 @@
+"""What `leadwise status` says about models."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, by_alias, connect
+
+if TYPE_CHECKING:
+    from pipelines.core.tenant import Tenant
+
+METRICS = ("auc", "logloss", "ece", "base_rate")
+
+
+def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
+    """By target: the champion, or where there is none the challenger; targets without either are left out.
+
+    Nothing is created: before the first training the answer is empty.
+    """
+    settings = tenant.settings
+    if settings.mlflow_uri is None and not (settings.mlflow_dir / "mlflow.db").is_file():
+        return {}
+    client = connect(tenant)
+    found: dict[str, dict[str, Any]] = {}
+    for target in tenant.target():
+        name = tenant.model_name(target)
+        for alias in (CHAMPION, CHALLENGER):
+            version = by_alias(client, name, alias)
+            if version is not None:
+                found[target] = {"name": name, "version": str(version.version), "alias": alias, **_of(version.tags)}
+                break
+    return found
+
+
+def _of(tags: dict[str, str]) -> dict[str, Any]:
+    return {
+        "metrics": {name: float(tags[name]) for name in METRICS},
+        "train_rows": int(tags["train_rows"]),
+        "train_base_rate": float(tags["train_base_rate"]),
+        "holdout_rows": int(tags["holdout_rows"]),
+        "data_snapshots": json.loads(tags["data_snapshots"]),
+    }

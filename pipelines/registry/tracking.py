@@ -1,0 +1,111 @@
+"""The way to MLflow: where it is, that it is quiet, and that it unpickles nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipelines.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from pipelines.core.tenant import Tenant
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+# Artifacts of a training run: what promotion and drift read later.
+HOLDOUT = "holdout/holdout.parquet"
+REFERENCE = "reference/reference.parquet"
+
+_ENVIRONMENT = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def connect(tenant: Tenant) -> MlflowClient:
+    """Point MLflow at the tenant's tracking server and registry, and return a client.
+
+    The database of a local run is created when it is missing.
+
+    Raises:
+        ConfigError: its folder can't be written.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    settings = tenant.settings
+    if settings.mlflow_uri is None:
+        try:
+            settings.mlflow_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the folder {settings.mlflow_dir} can't be written ({error.strerror}): make room there or set"
+                " LEADWISE_VAR"
+            ) from None
+    import mlflow
+
+    for logger in ("mlflow", "alembic", "git"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    return mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
+
+
+def experiment_id(client: MlflowClient, tenant: Tenant) -> str:
+    """Id of the tenant's experiment, created with its artifacts under `var/mlflow` where it is missing."""
+    found = client.get_experiment_by_name(tenant.experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server of one's own keeps artifacts where it was told to.
+    local = tenant.settings.mlflow_uri is None
+    location = (tenant.settings.mlflow_dir / "artifacts" / tenant.experiment).as_uri() if local else None
+    return str(client.create_experiment(tenant.experiment, artifact_location=location))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings of MLflow's own making, such as hints on dataset schemas, off a person's terminal."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"mlflow(\..*)?")
+        yield
+
+
+def run_table(tracking_uri: str, run_id: str, path: str) -> pa.Table | None:
+    """A Parquet artifact of a run, read into memory; None where the run has no such artifact."""
+    import mlflow
+    import pyarrow.parquet as pq
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory(prefix="leadwise-") as folder:
+        try:
+            local = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=tracking_uri
+            )
+        except (MlflowException, FileNotFoundError):
+            return None
+        return pq.read_table(local)
+
+
+def by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version of registered model `name` that bears `alias`; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise

@@ -1,0 +1,1 @@
+"""Training: which rows, which features, which estimator, and the evidence for it."""

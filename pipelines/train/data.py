@@ -1,0 +1,148 @@
+"""The training set of a target: labels, joined with what was known of each entity before each event."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.core.errors import ConfigError
+from pipelines.registry.frames import frame
+from pipelines.train.split import EVENT_TIME, KNOWN_AT, LABEL, Split, check, matured, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from expectations.contract import Contract
+    from feature_repo.definitions import Definitions, Kind, Query
+    from pipelines.core.interval import Interval
+    from pipelines.core.tenant import Tenant
+    from pipelines.lake.catalog import Lake
+
+Flags = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """All that one training reads.
+
+    Attributes:
+        target: what is predicted.
+        features: name and kind of each model input, in order.
+        rows: event_time, label and the features, in time order; no entity, nothing personal.
+        parts: which rows are learnt from and which are held out.
+        snapshots: Iceberg snapshot of every table that was read, by table name.
+        sql: hash of every query that took part, by name.
+        as_of: the instant whose knowledge was used.
+    """
+
+    target: str
+    features: tuple[tuple[str, Kind], ...]
+    rows: pa.Table
+    parts: Split
+    snapshots: dict[str, int | None]
+    sql: dict[str, str]
+    as_of: str
+
+    @cached_property
+    def labels(self) -> Flags:
+        """0.0 or 1.0 for each row."""
+        return np.asarray(self.rows[LABEL].to_numpy(), dtype=np.float64)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The features of all rows."""
+        return frame(self.rows, self.features)
+
+    @property
+    def train(self) -> tuple[pd.DataFrame, Flags]:
+        """Features and labels to learn from."""
+        return self.frame.iloc[self.parts.train], self.labels[self.parts.train]
+
+    @property
+    def holdout(self) -> tuple[pd.DataFrame, Flags]:
+        """Features and labels to judge by."""
+        return self.frame.iloc[self.parts.holdout], self.labels[self.parts.holdout]
+
+    def digest(self, params: Mapping[str, Any]) -> str:
+        """Name of this training by its content: rows, split, queries and `params`; equal ones give equal models.
+
+        Snapshot ids do not count: a step that runs again writes the same rows as a new snapshot.
+        """
+        import pandas as pd
+
+        total = hashlib.sha256()
+        recipe = {"target": self.target, "features": self.features, "sql": self.sql, "params": params}
+        total.update(json.dumps(recipe, sort_keys=True, default=str).encode())
+        columns = {EVENT_TIME: self.rows[EVENT_TIME].to_numpy(), LABEL: self.labels}
+        for name, values in columns.items():
+            total.update(name.encode() + pd.util.hash_array(values).tobytes())
+        for name, _ in self.features:
+            hashes = pd.util.hash_pandas_object(self.frame[name], index=False)
+            total.update(name.encode() + hashes.to_numpy().tobytes())
+        total.update(self.parts.train.tobytes() + b"|" + self.parts.holdout.tobytes())
+        return total.hexdigest()
+
+
+def training_set(
+    tenant: Tenant,
+    lake: Lake,
+    contracts: Mapping[str, Contract],
+    definitions: Definitions,
+    target: str,
+    interval: Interval,
+) -> TrainingSet:
+    """Read the matured labels of `target` as of the interval's end and join their features.
+
+    Raises:
+        NotReady: no features yet, or too little data to learn from or judge by.
+        SqlError: the label's SQL fails.
+        ConfigError: an unknown target, or one without a model feature.
+    """
+    from pipelines.features.join import point_in_time
+
+    label = definitions.label(target)
+    features = tuple(definitions.model_features(label.entity))
+    if not features:
+        raise ConfigError(f"target '{target}' has no feature: write a features_*.sql for the entity '{label.entity}'")
+    labelled, snapshots = _labels(tenant, lake, contracts, label, interval)
+    spine = matured(labelled, label.entity, interval.as_of)
+    parts = split(spine, tenant.params.train.holdout_share)
+    check(tenant, target, spine, parts, interval.as_of)
+    views = definitions.views_of(label.entity)
+    snapshots |= {f"features.{view.name}": lake.snapshot_id(f"features.{view.name}") for view in views}
+    joined = point_in_time(tenant, lake, definitions, spine.drop_columns([KNOWN_AT])).read_all()
+    return TrainingSet(
+        target=target,
+        features=features,
+        rows=joined.select([EVENT_TIME, LABEL, *(name for name, _ in features)]),
+        parts=parts,
+        snapshots=snapshots,
+        sql={f"label.{target}": label.sql_hash} | {f"features.{view.name}": view.sql_hash for view in views},
+        as_of=interval.as_of.isoformat(),
+    )
+
+
+def _labels(
+    tenant: Tenant, lake: Lake, contracts: Mapping[str, Contract], label: Query, interval: Interval
+) -> tuple[pa.Table, dict[str, int | None]]:
+    """The rows of the label's SQL, and the snapshot of each clean table it reads."""
+    from feature_repo.sql import failed
+    from pipelines.lake.asof import AsOf
+
+    horizon = tenant.params.train.targets[label.name].horizon_days
+    with AsOf(lake, contracts, label.tables) as views:
+        try:
+            rows = views.query(label.sql, interval.as_of, {"horizon_days": horizon})
+        except duckdb.Error as error:
+            raise failed(error, label.sql, label.path) from None
+        return rows.cast(label.schema), {f"clean.{name}": snapshot for name, snapshot in views.snapshots.items()}

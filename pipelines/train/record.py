@@ -1,0 +1,228 @@
+"""What a training leaves in MLflow: a run with its evidence, and a registered version."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models import metrics
+from pipelines.registry.frames import frame
+from pipelines.registry.loader import write_model
+from pipelines.registry.tracking import CHALLENGER, HOLDOUT, REFERENCE, experiment_id, quiet
+from pipelines.train.fit import Candidate, best, comparison
+from pipelines.train.plots import draw
+from pipelines.train.source import git_tags, libraries
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+    from pipelines.core.tenant import Tenant
+    from pipelines.train.data import TrainingSet
+
+DIGEST = "training_digest"
+COMPARISON = "candidates.json"
+_EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training, ready to be recorded."""
+
+    tenant: Tenant
+    data: TrainingSet
+    candidates: list[Candidate]
+    digest: str
+
+    @property
+    def winner(self) -> Candidate:
+        """The candidate that is registered."""
+        return best(self.candidates)
+
+
+def recipe(tenant: Tenant, target: str) -> dict[str, Any]:
+    """All parameters that decide what a training of `target` gives, flat, by dotted name."""
+    params = tenant.params.train.model_dump()
+    targets = params.pop("targets")
+    return _flat({"target": {"name": target, **targets[target]}, **params, "library": libraries()})
+
+
+def registered(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
+    """The newest version of `name` that came from the same training."""
+    found = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def recorded(run_id: str) -> list[dict[str, Any]]:
+    """The comparison of an earlier training, from its run; nothing where the run was deleted."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        table = mlflow.artifacts.load_dict(f"runs:/{run_id}/{COMPARISON}")
+    except MlflowException:
+        return []
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+
+
+def record(client: MlflowClient, training: Training) -> ModelVersion:
+    """Log the training as a run of the tenant's experiment, register its winner and name it the challenger."""
+    import mlflow
+
+    tenant, data = training.tenant, training.data
+    name = tenant.model_name(data.target)
+    experiment = experiment_id(client, tenant)
+    with quiet(), tempfile.TemporaryDirectory(prefix="leadwise-") as scratch:
+        folder = Path(scratch)
+        tags = {"target": data.target, "as_of": data.as_of, DIGEST: training.digest, **git_tags()}
+        with mlflow.start_run(experiment_id=experiment, run_name=f"{name} {data.as_of[:10]}", tags=tags) as run:
+            _log_numbers(training)
+            _log_inputs(training)
+            _write_evidence(folder / "artifacts", training)
+            mlflow.log_artifacts(str(folder / "artifacts"))
+            rows = comparison(data, training.candidates)
+            mlflow.log_table({column: [row[column] for row in rows] for column in rows[0]}, COMPARISON)
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module="pipelines.registry.loader",
+                data_path=str(write_model(folder / "model", training.winner.estimator)),
+                signature=signature(data),
+                input_example=data.frame.iloc[:_EXAMPLE_ROWS],
+                pip_requirements=[f"{library}=={version}" for library, version in libraries().items()],
+            )
+        described = _describe(training, run.info.run_id, tags)
+        version = _register(client, name, info, described)
+    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    return version
+
+
+def signature(data: TrainingSet) -> ModelSignature:
+    """Inputs by kind, all required, each value optional; one probability out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    # A boolean with gaps is `any`: MLflow would read a missing one of its own booleans as false.
+    types: dict[str, Any] = {"numeric": "double", "categorical": "string", "boolean": AnyType()}
+    columns = [ColSpec(types[kind], name) for name, kind in data.features]
+    return ModelSignature(Schema(columns), Schema([ColSpec("double")]))
+
+
+def _register(client: MlflowClient, name: str, info: Any, tags: dict[str, str]) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+    return client.create_model_version(
+        name, source=info.artifact_path, run_id=tags["run_id"], tags=tags, model_id=info.model_id
+    )
+
+
+def _describe(training: Training, run_id: str, tags: dict[str, str]) -> dict[str, str]:
+    """Tags of the version: what status, scoring and promotion read."""
+    data, winner = training.data, training.winner
+    y = data.labels
+    return {
+        **tags,
+        **{name: repr(value) for name, value in winner.metrics.items()},
+        "kind": winner.kind,
+        "run_id": run_id,
+        "feature_service": data.target,
+        "features": json.dumps(data.features),
+        "train_rows": str(len(data.parts.train)),
+        "train_base_rate": repr(metrics.base_rate(y[data.parts.train])),
+        "holdout_rows": str(len(data.parts.holdout)),
+        "data_snapshots": json.dumps(data.snapshots),
+        "sql_hashes": json.dumps(data.sql),
+    }
+
+
+def _log_numbers(training: Training) -> None:
+    import mlflow
+
+    data, parts = training.data, training.data.parts
+    mlflow.log_params(
+        {
+            **recipe(training.tenant, data.target),
+            "feature_service": data.target,
+            "features": len(data.features),
+            **{f"snapshot.{name}": value for name, value in data.snapshots.items()},
+            **{f"sql.{name}": value for name, value in data.sql.items()},
+        }
+    )
+    figures = {f"{one.kind}.{name}": value for one in training.candidates for name, value in one.metrics.items()}
+    mlflow.log_metrics(
+        {
+            **training.winner.metrics,
+            **figures,
+            "train_rows": len(parts.train),
+            "holdout_rows": len(parts.holdout),
+            "purged_rows": parts.purged,
+            "train_base_rate": metrics.base_rate(data.labels[parts.train]),
+        }
+    )
+    mlflow.set_tag("kind", training.winner.kind)
+
+
+def _log_inputs(training: Training) -> None:
+    """Name the data of training and holdout: schema, size and digest; no row leaves the lake."""
+    import mlflow
+    from mlflow.types import ColSpec, Schema
+
+    tenant, data = training.tenant, training.data
+    labels = data.labels
+    schema = Schema([*signature(data).inputs.inputs, ColSpec("double", "label")])
+    for context, rows in (("training", data.parts.train), ("evaluation", data.parts.holdout)):
+        table = data.frame.iloc[rows].assign(label=labels[rows])
+        dataset = mlflow.data.from_pandas(
+            table,
+            source=str(tenant.lake_dir),
+            targets="label",
+            name=f"{tenant.model_name(data.target)} {context}",
+            digest=f"{training.digest[:24]}-{context[:5]}",
+        )
+        vars(dataset)["schema"] = schema  # a cached property: MLflow would look at every value to infer the same
+        mlflow.log_input(dataset, context=context)
+
+
+def _write_evidence(folder: Path, training: Training) -> None:
+    """The artifacts of the run: pictures, the judged holdout, the sample that drift is measured by."""
+    data = training.data
+    for part in ("plots", "holdout", "reference"):
+        (folder / part).mkdir(parents=True)
+    draw(folder / "plots", data, training.candidates, training.winner)
+    (folder / "features.json").write_text(json.dumps(data.features) + "\n", encoding="utf-8")
+    held = data.rows.take(pa.array(data.parts.holdout))
+    for candidate in training.candidates:
+        held = held.append_column(f"p_{candidate.kind}", pa.array(candidate.probabilities))
+    pq.write_table(held, folder / HOLDOUT)
+    pq.write_table(_sample(training), folder / REFERENCE)
+
+
+def _sample(training: Training) -> pa.Table:
+    """Training rows drawn by the seed, in time order, with the winner's `score`."""
+    data, params = training.data, training.tenant.params
+    rows = data.parts.train
+    if len(rows) > params.monitor.sample_rows:
+        drawn = np.random.default_rng(params.train.seed).choice(rows, params.monitor.sample_rows, replace=False)
+        rows = np.sort(drawn)
+    sample = data.rows.take(pa.array(rows)).select([name for name, _ in data.features])
+    scores = training.winner.estimator.predict_proba(frame(sample, data.features))[:, 1]
+    return sample.append_column("score", pa.array(scores))
+
+
+def _flat(values: dict[str, Any], head: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{head}{name}.") if isinstance(value, dict) else {f"{head}{name}": value}
+    return found

@@ -1,0 +1,98 @@
+"""The step `train`: fit every candidate on what was known, and register the best as challenger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.core.locks import exclusive
+from pipelines.core.report import Report, progress
+from pipelines.lake.catalog import Lake
+from pipelines.registry.tracking import CHALLENGER, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow import MlflowClient
+
+    from expectations.contract import Contract
+    from feature_repo.definitions import Definitions
+    from pipelines.core.interval import Interval
+    from pipelines.core.tenant import Tenant
+
+
+def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
+    """Train the targets of the tenant on the labels that matured by the interval's end.
+
+    The same rows, queries and parameters give the version that is registered already: nothing piles up.
+
+    Args:
+        tenant: whose models.
+        interval: its end is the instant whose knowledge counts.
+        target: one target; None is all.
+
+    Raises:
+        NotReady: no features yet, or too little data.
+        SqlError: a label's SQL fails.
+        ConfigError: an unknown target, or a folder that can't be written.
+    """
+    from expectations.contract import load_contracts
+    from feature_repo.definitions import load_definitions
+
+    targets = tenant.target(target)
+    contracts = load_contracts(tenant.contracts_dir)
+    definitions = load_definitions(tenant, contracts)
+    report = Report("train", tenant.name, interval)
+    with exclusive(tenant, "train"):
+        lake = Lake(tenant)
+        client = connect(tenant)
+        for name in targets:
+            _train(tenant, lake, contracts, definitions, name, interval, client, report)
+    return report
+
+
+def _train(
+    tenant: Tenant,
+    lake: Lake,
+    contracts: Mapping[str, Contract],
+    definitions: Definitions,
+    target: str,
+    interval: Interval,
+    client: MlflowClient,
+    report: Report,
+) -> None:
+    from pipelines.train.data import training_set
+    from pipelines.train.fit import comparison, fit_candidates, verdict
+    from pipelines.train.record import Training, recipe, record, recorded, registered
+
+    with progress(f"train {target}", 5) as advance:
+        data = training_set(tenant, lake, contracts, definitions, target, interval)
+        advance(1)
+        digest = data.digest(recipe(tenant, target))
+        name = tenant.model_name(target)
+        parts = data.parts
+        report.counts |= {
+            f"{target}: matured rows": data.rows.num_rows,
+            f"{target}: training rows": len(parts.train),
+            f"{target}: holdout rows": len(parts.holdout),
+            f"{target}: purged rows": parts.purged,
+        }
+        known = registered(client, name, digest)
+        if known is not None:
+            client.set_registered_model_alias(name, CHALLENGER, known.version)
+            report.notes.append(
+                f"{target}: version {known.version} of {name} was trained on the same rows, queries and parameters"
+                " and stays the challenger"
+            )
+            report.details += recorded(str(known.run_id))
+            return
+        candidates = fit_candidates(data, tenant.params.train, tenant.settings.threads, advance)
+        training = Training(tenant, data, candidates, digest)
+        version = record(client, training)
+        advance(1)
+    report.details += comparison(data, candidates)
+    report.notes += verdict(data, candidates)
+    report.notes.append(f"{target}: version {version.version} of {name} ({training.winner.kind}) is the challenger")
+    if parts.purged:
+        report.notes.append(
+            f"{target}: {parts.purged} rows whose label was not yet known when the holdout begins were left out"
+        )

@@ -1,0 +1,216 @@
+"""The monitor step: today's candidates and their scores against the sample the champion was trained on."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyiceberg.expressions import And, EqualTo
+
+from pipelines.core.errors import NotReady
+from pipelines.core.interval import DAY, Interval, utc_now
+from pipelines.core.locks import exclusive
+from pipelines.core.report import Report, progress
+from pipelines.core.tenant import Tenant
+from pipelines.deliver.candidates import candidates
+from pipelines.deliver.files import replacing
+from pipelines.deliver.table import latest_date
+from pipelines.lake.catalog import Lake
+from pipelines.watch.drift import Drift, Kind, compare
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from feature_repo.definitions import Definitions
+    from pipelines.registry.champion import Champion
+
+TABLE = "watch.drift"
+SCORE = "score"
+SCHEMA = pa.schema(
+    [
+        ("date", pa.date32()),
+        ("target", pa.string()),
+        ("column", pa.string()),
+        ("aspect", pa.string()),
+        ("method", pa.string()),
+        ("threshold", pa.float64()),
+        ("value", pa.float64()),
+        ("drifted", pa.bool_()),
+        ("model_version", pa.string()),
+        ("_loaded_at", pa.timestamp("us")),
+    ]
+)
+FEW = 1000
+
+
+def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
+    """Judge the drift of features and scores as of the end of `interval`; write the report and the verdicts.
+
+    Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` where the tenant has
+    several targets), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at.
+
+    Args:
+        tenant: whose champion.
+        interval: its end is the instant whose candidates are looked at; its label is the date of the verdict.
+        target: one target; None is all.
+
+    Raises:
+        NotReady: there is no champion, it has no training sample, or nobody is a candidate.
+        ConfigError: an unknown target, or a folder that can't be written.
+    """
+    from expectations.contract import load_contracts
+    from feature_repo.definitions import load_definitions
+    from pipelines.registry.champion import load_champion
+
+    targets = tenant.target(target)
+    contracts = load_contracts(tenant.contracts_dir)
+    definitions = load_definitions(tenant, contracts)
+    champions = {name: load_champion(tenant, name) for name in targets}
+    report = Report("monitor", tenant.name, interval)
+    with exclusive(tenant, "monitor"):
+        lake = Lake(tenant)
+        spine = sampled(candidates(tenant, lake, definitions, contracts, interval.as_of), tenant)
+        for name, champion in champions.items():
+            with progress(f"monitor: {name}"):
+                current = _current(tenant, lake, definitions, spine, champion)
+                _judge(tenant, interval, lake, definitions, name, champion, current, report)
+    return report
+
+
+def sampled(spine: pa.Table, tenant: Tenant) -> pa.Table:
+    """At most `params.monitor.sample_rows` rows of `spine`, drawn by the tenant's seed; rows keep their order."""
+    most = tenant.params.monitor.sample_rows
+    if spine.num_rows <= most:
+        return spine
+    drawn = np.random.default_rng(tenant.params.train.seed).choice(spine.num_rows, size=most, replace=False)
+    return spine.take(pa.array(np.sort(drawn)))
+
+
+def compared(definitions: "Definitions", entity: str, current: "pd.DataFrame") -> tuple[dict[str, Kind], list[str]]:
+    """The columns to compare and their kind, and those left out.
+
+    Candidates of a date may all be scored at one instant: what belongs to that instant alone, such as the hour, then
+    has one value per time zone and says nothing of drift.
+    """
+    from feature_repo.on_demand import moment_of
+
+    left_out: list[str] = []
+    if current["event_time"].nunique() == 1:
+        moment = moment_of(definitions, entity)
+        since = {name for _, name in moment.times}
+        left_out = [name for name in moment.outputs if name not in since]
+    kinds: dict[str, Kind] = {}
+    for name, kind in definitions.model_features(entity):
+        if name not in left_out:
+            kinds[name] = "numeric" if kind == "numeric" else "categorical"
+    return {**kinds, SCORE: "numeric"}, left_out
+
+
+def _current(
+    tenant: Tenant, lake: Lake, definitions: "Definitions", spine: pa.Table, champion: "Champion"
+) -> "pd.DataFrame":
+    """Features and scores of the sampled candidates."""
+    from pipelines.features.join import point_in_time
+
+    rows = point_in_time(tenant, lake, definitions, spine).read_all()
+    frame: pd.DataFrame = rows.append_column(SCORE, pa.array(champion.predict(rows), pa.float64())).to_pandas()
+    return frame
+
+
+def _judge(
+    tenant: Tenant,
+    interval: Interval,
+    lake: Lake,
+    definitions: "Definitions",
+    target: str,
+    champion: "Champion",
+    current: "pd.DataFrame",
+    report: Report,
+) -> None:
+    """Compare, and write what was found."""
+    reference = _reference(tenant, target, champion)
+    kinds, left_out = compared(definitions, str(current.columns[0]), current)
+    if absent := [name for name in kinds if name not in reference.columns]:
+        raise NotReady(
+            f"the champion of '{target}' (version {champion.version}) was trained without '{absent[0]}':"
+            " train and promote with the features of today first"
+        )
+    suffix = "" if len(tenant.params.train.targets) == 1 else f"_{target}"
+    folder = tenant.reports_dir / interval.label
+    with replacing(folder / f"drift{suffix}.html", folder / f"drift{suffix}.json") as (page, verdict):
+        drift = compare(reference, current, kinds, tenant.params.monitor, page)
+        head = {"date": interval.label, "target": target, "model_version": str(champion.version)}
+        sizes = {"reference_rows": len(reference), "current_rows": len(current), "left_out": left_out}
+        verdict.write_text(json.dumps({**head, **drift.to_dict(), **sizes}, indent=1) + "\n", encoding="utf-8")
+    _write(lake, interval, target, str(champion.version), drift)
+    _tell(tenant, target, drift, min(len(reference), len(current)), report)
+    if left_out:
+        report.notes.append(f"all candidates share one instant: {', '.join(left_out)} can't drift and were left out")
+    report.notes.append(f"report: {folder / f'drift{suffix}.html'}")
+
+
+def _reference(tenant: Tenant, target: str, champion: "Champion") -> "pd.DataFrame":
+    """The training sample kept with the champion's run, bounded like today's."""
+    sample = champion.reference()
+    if sample is None or not len(sample):
+        raise NotReady(
+            f"the champion of '{target}' has no training sample in its MLflow run {champion.run_id}:"
+            " train and promote again"
+        )
+    most = tenant.params.monitor.sample_rows
+    return sample.sample(most, random_state=tenant.params.train.seed) if len(sample) > most else sample
+
+
+def _write(lake: Lake, interval: Interval, target: str, version: str, drift: Drift) -> None:
+    """Put the verdicts in the place of those of the same date and target."""
+    loaded_at = utc_now()
+    rows = [
+        {
+            "date": (interval.end - DAY).date(),
+            "target": target,
+            "model_version": version,
+            "_loaded_at": loaded_at,
+            **asdict(item),
+        }
+        for item in drift.columns
+    ]
+    stale = And(EqualTo(term="date", value=interval.label), EqualTo(term="target", value=target))
+    lake.write(TABLE, SCHEMA, [pa.Table.from_pylist(rows, schema=SCHEMA)], replace=stale)
+
+
+def _tell(tenant: Tenant, target: str, drift: Drift, rows: int, report: Report) -> None:
+    """Say what was found."""
+    columns = {item.column for item in drift.columns}
+    report.counts |= {
+        "rows": rows,
+        "columns": len(columns),
+        "drifted": len(drift.drifted) + int(report.counts.get("drifted", 0)),
+        "share": max(drift.share, float(report.counts.get("share", 0.0))),
+    }
+    report.details += [{"target": target, **asdict(item)} for item in drift.columns if item.drifted]
+    if drift.share > tenant.params.monitor.share:
+        report.notes.append(
+            f"'{target}' drifted: {len(drift.drifted)} of {len(columns)} columns are unlike the training sample"
+        )
+    if rows < FEW:
+        report.notes.append(f"only {rows} rows were compared: differences may be chance")
+
+
+def drift_status(tenant: Tenant) -> dict[str, Any]:
+    """The newest date's verdict: `{"share", "columns"}`; share is None where nothing was monitored yet.
+
+    With several targets `columns` are those of all of them, and `share` is the largest.
+    """
+    lake = Lake(tenant)
+    date = latest_date(lake, TABLE)
+    if date is None:
+        return {"share": None, "columns": []}
+    day = EqualTo(term="date", value=date)
+    rows = lake.read(TABLE, columns=["target", "column", "drifted"], where=day).to_pylist()
+    shares = []
+    for target in {row["target"] for row in rows}:
+        every = {row["column"] for row in rows if row["target"] == target}
+        drifted = {row["column"] for row in rows if row["target"] == target and row["drifted"]}
+        shares.append(len(drifted) / len(every))
+    return {"share": max(shares), "columns": sorted({row["column"] for row in rows if row["drifted"]})}

@@ -1,0 +1,129 @@
+"""The DAGs as Airflow sees them, read in a process of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.core.params import load_params
+from pipelines.core.settings import ROOT
+from tests.conftest import write_params
+
+STEPS = {
+    "ingest": ["collect", "validate"],
+    "features": ["features"],
+    "train": ["train", "promote"],
+    "score": ["score"],
+    "monitor": ["monitor"],
+}
+TENANTS = load_params(ROOT / "params.yaml")
+HEAVY = ["pandas", "sklearn", "mlflow", "feast", "great_expectations", "evidently", "xgboost", "lightgbm", "duckdb"]
+
+LOOK = f"""
+import json, sys, time
+import airflow.sdk, airflow.dag_processing.dagbag as bags
+before = set(sys.modules)
+began = time.process_time()
+bag = bags.DagBag({str(ROOT / "dags")!r})
+seconds = time.process_time() - began
+heavy = sorted(set({HEAVY!r}) & (set(sys.modules) - before))
+def dag(d):
+    return {{
+        "tasks": [t.task_id for t in d.topological_sort()],
+        "start": str(d.start_date), "catchup": d.catchup, "active": d.max_active_runs, "tags": sorted(d.tags),
+        "doc": d.doc_md, "description": d.description, "params": {{k: p.schema for k, p in d.params.items()}},
+        "retries": [t.retries for t in d.tasks], "backoff": [float(t.retry_exponential_backoff) for t in d.tasks],
+        "outlets": [[a.name, a.uri] for t in d.tasks for a in t.outlets],
+        "waits": [a.name for a in getattr(getattr(d.timetable, "asset_condition", None), "objects", [])],
+        "timetable": type(d.timetable).__name__,
+    }}
+print("RESULT" + json.dumps({{"seconds": seconds, "heavy": heavy, "errors": bag.import_errors,
+    "dags": {{k: dag(d) for k, d in bag.dags.items()}}}}))
+"""
+
+
+def look(folder: Path, **settings: str) -> dict[str, Any]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("LEADWISE_", "AIRFLOW"))},
+        **settings,
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    return json.loads(line.removeprefix("RESULT"))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return look(tmp_path_factory.mktemp("airflow"))
+
+
+def dags(bag: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(tenant, step, bag["dags"][f"{tenant}_{step}"]) for tenant in TENANTS for step in STEPS]
+
+
+def test_every_tenant_has_its_five_dags_and_nothing_else_is_found(bag: dict[str, Any]) -> None:
+    assert bag["errors"] == {}
+    assert set(bag["dags"]) == {f"{tenant}_{step}" for tenant in TENANTS for step in STEPS}
+
+
+def test_parsing_is_quick_and_imports_nothing_heavy(bag: dict[str, Any]) -> None:
+    assert bag["heavy"] == []
+    assert bag["seconds"] < 1.0
+
+
+def test_tasks_are_few_and_in_order(bag: dict[str, Any]) -> None:
+    assert {(step, *dag["tasks"]) for _, step, dag in dags(bag)} == {(step, *tasks) for step, tasks in STEPS.items()}
+
+
+def test_the_start_stands_still_and_only_one_run_is_active(bag: dict[str, Any]) -> None:
+    for tenant, _, dag in dags(bag):
+        assert dag["start"] == f"{TENANTS[tenant].run.start} 00:00:00+00:00"
+        assert dag["catchup"] is False
+        assert dag["active"] == 1
+
+
+def test_tasks_are_retried_with_growing_pauses(bag: dict[str, Any]) -> None:
+    for _, _, dag in dags(bag):
+        assert all(count >= 2 for count in dag["retries"])
+        assert all(factor > 1 for factor in dag["backoff"])
+
+
+def test_each_dag_says_what_it_does(bag: dict[str, Any]) -> None:
+    for tenant, step, dag in dags(bag):
+        assert len(dag["doc"]) > 200
+        assert dag["description"] in dag["doc"]
+        assert {tenant, step, TENANTS[tenant].use_case} <= set(dag["tags"])
+
+
+def test_days_can_be_given_in_the_ui(bag: dict[str, Any]) -> None:
+    for _, _, dag in dags(bag):
+        assert {name: schema["format"] for name, schema in dag["params"].items()} == {"from": "date", "to": "date"}
+
+
+def test_assets_link_the_dags_of_a_tenant_into_one_chain(bag: dict[str, Any]) -> None:
+    for tenant in TENANTS:
+        assert bag["dags"][f"{tenant}_ingest"]["timetable"] == "CronDataIntervalTimetable"
+        written: list[str] = []
+        for step in STEPS:
+            dag = bag["dags"][f"{tenant}_{step}"]
+            assert dag["waits"] == written[-1:]
+            written += [name for name, _ in dag["outlets"]]
+        assert len(set(written)) == len(written) == len(STEPS) - 1
+        assert all(name.startswith(f"{tenant}.") for name in written)
+
+
+def test_a_wrong_parameter_is_told_in_the_import_error(tmp_path: Path) -> None:
+    params = write_params(tmp_path / "params.yaml", {"quality": {"max_quarantin_share": 0.1}})
+    found = look(tmp_path, LEADWISE_PARAMS=str(params))
+    assert found["dags"] == {}
+    assert len(found["errors"]) == len(STEPS)
+    assert all("did you mean 'max_quarantine_share'?" in trace for trace in found["errors"].values())

@@ -1,0 +1,101 @@
+"""Trainings of made-up rows, recorded in a real MLflow on SQLite, without the lake and the join that lie before."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from mlflow.entities.model_registry import ModelVersion
+
+from pipelines.core.settings import Settings
+from pipelines.core.tenant import Tenant
+from pipelines.registry.tracking import connect
+from pipelines.train.data import TrainingSet
+from pipelines.train.fit import Candidate, judged
+from pipelines.train.record import Training, record
+from pipelines.train.split import Split
+
+FEATURES = (("amount", "numeric"), ("city", "categorical"), ("member", "boolean"))
+Recorder = Callable[..., ModelVersion]
+
+
+def rows(count: int, seed: int, signal: float) -> pa.Table:
+    """Rows in time order whose label follows the features as strongly as `signal` says."""
+    rng = np.random.default_rng(seed)
+    amount = rng.normal(size=count)
+    city = rng.choice(["north", "south"], count)
+    member = rng.random(count) < 0.5
+    odds = signal * (amount + (city == "north") + member) - 1
+    label = rng.random(count) < 1 / (1 + np.exp(-odds))
+    gap = rng.random(count) < 0.1
+    times = np.datetime64("2026-01-01", "us") + np.arange(count) * np.timedelta64(1, "h")
+    return pa.table(
+        {
+            "event_time": pa.array(times, pa.timestamp("us")),
+            "label": pa.array(label.astype("int64")),
+            "amount": pa.array(amount, mask=gap),
+            "city": pa.array(city.astype(object), mask=np.roll(gap, 1)),
+            "member": pa.array(member, mask=np.roll(gap, 2)),
+        }
+    )
+
+
+def training_set(
+    count: int = 500, seed: int = 0, as_of: str = "2026-02-01T00:00:00", contrary: bool = False
+) -> TrainingSet:
+    """A training set; in a `contrary` one the holdout is the opposite of what was learnt."""
+    cut = round(count * 0.8)
+    parts = Split(np.arange(cut), np.arange(cut, count), 0)
+    table = rows(count, seed, signal=2.0)
+    if contrary:
+        turned = table["label"].to_numpy().copy()
+        turned[cut:] = 1 - turned[cut:]
+        table = table.set_column(1, "label", pa.array(turned))
+    snapshots: dict[str, int | None] = {"clean.messages": 1, "features.lead": 2}
+    return TrainingSet("conversion", FEATURES, table, parts, snapshots, {"label.conversion": "h"}, as_of)
+
+
+def candidates(data: TrainingSet) -> list[Candidate]:
+    """All four, small."""
+    from models.boosting import LightGBM, XGBoost
+    from models.linear import Linear
+    from models.mean import Mean
+
+    X, y = data.train
+    kinds = dict(data.features)
+    boosted = [LightGBM(num_boost_round=10).fit(X, y, kinds=kinds), XGBoost(num_boost_round=10).fit(X, y, kinds=kinds)]
+    return judged([*boosted, Mean.of(boosted), Linear().fit(X, y, kinds=kinds)], data, seed=0)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh MLflow database: making one takes seconds, copying it none."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tenant(var: Path, make_tenant: Callable[..., Tenant], empty_mlflow: Path) -> Tenant:
+    (var / "mlflow").mkdir(parents=True)
+    (var / "mlflow" / "mlflow.db").write_bytes(empty_mlflow.read_bytes())
+    made = make_tenant("demo", params={"monitor": {"sample_rows": 100}})
+    assert isinstance(made.settings, Settings)
+    return made
+
+
+@pytest.fixture
+def recorder(tenant: Tenant) -> Recorder:
+    """`recorder(data=…, digest=…)`: fit, record and register as challenger."""
+
+    def run(data: TrainingSet | None = None, digest: str = "d1", only: str | None = None) -> ModelVersion:
+        data = data or training_set()
+        found = candidates(data)
+        if only:
+            found = [candidate for candidate in found if candidate.kind == only]
+        return record(connect(tenant), Training(tenant, data, found, digest))
+
+    return run

@@ -1,0 +1,102 @@
+"""Who becomes champion, and why."""
+
+import pytest
+
+from pipelines.core.errors import NotReady
+from pipelines.core.report import Report
+from pipelines.core.tenant import Tenant
+from pipelines.registry.champion import load_champion
+from pipelines.registry.promote import promote
+from pipelines.registry.tracking import CHALLENGER, connect
+from tests.pipelines.registry.conftest import Recorder, training_set
+
+
+def run(tenant: Tenant) -> Report:
+    return promote(tenant, tenant.whole_run)
+
+
+def tags(tenant: Tenant, version: str) -> dict[str, str]:
+    return dict(connect(tenant).get_model_version("demo.conversion", version).tags)
+
+
+def test_no_challenger_is_one_sentence(tenant: Tenant) -> None:
+    with pytest.raises(NotReady, match="has no challenger for 'conversion' yet"):
+        run(tenant)
+
+
+def test_the_first_one_that_beats_the_base_rate_is_champion(tenant: Tenant, recorder: Recorder) -> None:
+    recorder()
+    report = run(tenant)
+    assert load_champion(tenant, "conversion").version == "1"
+    assert tags(tenant, "1")["promotion"] == "promoted"
+    assert "there was no champion" in tags(tenant, "1")["promotion.reason"]
+    assert [row["who"] for row in report.details] == ["challenger", "base rate only"]
+    version = connect(tenant).get_model_version("demo.conversion", "1")
+    assert version.description.startswith("Promoted: there was no champion")
+
+
+def test_running_again_changes_nothing(tenant: Tenant, recorder: Recorder) -> None:
+    recorder()
+    run(tenant)
+    before = tags(tenant, "1")
+    report = run(tenant)
+    assert "is the champion already: nothing changed" in report.notes[0]
+    assert tags(tenant, "1") == before
+
+
+def test_one_that_does_not_beat_the_base_rate_is_refused(tenant: Tenant, recorder: Recorder) -> None:
+    recorder(training_set(contrary=True), only="xgboost")
+    report = run(tenant)
+    assert "refused: it does not beat the base rate" in report.notes[0]
+    assert report.counts["conversion: champion"] == "none"
+    assert tags(tenant, "1")["promotion"] == "refused"
+    with pytest.raises(NotReady):
+        load_champion(tenant, "conversion")
+    assert connect(tenant).get_model_version_by_alias("demo.conversion", CHALLENGER).version == 1
+
+
+def test_a_worse_challenger_is_refused_and_a_better_one_promoted(tenant: Tenant, recorder: Recorder) -> None:
+    """The linear model is the true one here: ten trees are worse than it, on the same holdout."""
+    recorder(only="lightgbm")
+    run(tenant)
+    recorder(digest="d2", only="linear")
+    report = run(tenant)
+    assert load_champion(tenant, "conversion").version == "2"
+    rows = {row["who"]: row for row in report.details}
+    assert rows["challenger"]["kind"] == "linear"
+    assert rows["challenger"]["logloss"] < rows["champion"]["logloss"] < rows["base rate only"]["logloss"]
+    recorder(digest="d3", only="lightgbm")
+    report = run(tenant)
+    assert load_champion(tenant, "conversion").version == "2"
+    assert "it is worse than the champion by more than 0.0005" in report.notes[0]
+    assert tags(tenant, "3")["promotion"] == "refused"
+    assert tags(tenant, "1")["promotion"] == "promoted"
+
+
+def test_an_equal_challenger_is_promoted(tenant: Tenant, recorder: Recorder) -> None:
+    recorder()
+    run(tenant)
+    recorder(digest="d2")
+    assert "not worse than the champion" in run(tenant).notes[0]
+    assert load_champion(tenant, "conversion").version == "2"
+
+
+def test_a_backfill_replaces_no_later_champion(tenant: Tenant, recorder: Recorder) -> None:
+    recorder(only="lightgbm")
+    run(tenant)
+    recorder(training_set(as_of="2026-01-15T00:00:00"), digest="d2", only="linear")
+    assert "it was trained as of 2026-01-15, the champion as of 2026-02-01" in run(tenant).notes[0]
+    assert load_champion(tenant, "conversion").version == "1"
+
+
+def test_the_linear_model_is_the_candidate_where_it_wins(tenant: Tenant, recorder: Recorder) -> None:
+    version = recorder()
+    assert dict(version.tags)["kind"] == "linear"
+
+
+def test_a_lost_holdout_is_one_sentence(tenant: Tenant, recorder: Recorder) -> None:
+    recorder()
+    for path in tenant.settings.mlflow_dir.rglob("holdout.parquet"):
+        path.unlink()
+    with pytest.raises(NotReady, match="lost its holdout"):
+        run(tenant)

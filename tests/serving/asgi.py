@@ -1,0 +1,62 @@
+"""One request to an ASGI application, without a server."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+def request(app: Any, method: str, path: str, body: bytes = b"", kind: str | None = "application/json") -> Answer:
+    """Send one request; a crash of the application after its answer does not matter."""
+    headers = [(b"host", b"test")] + ([(b"content-type", kind.encode())] if kind else [])
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("test", 80),
+    }
+    sent: list[dict[str, Any]] = []
+    given = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if given:
+            return given.pop()
+        await asyncio.sleep(3600)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            if not sent:
+                raise
+
+    asyncio.run(run())
+    return Answer(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode())
+
+
+def post(app: Any, path: str, body: Any) -> Answer:
+    """POST `body` as JSON."""
+    return request(app, "POST", path, json.dumps(body).encode())

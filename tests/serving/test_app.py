@@ -1,0 +1,154 @@
+"""The endpoint, without a server: what it answers to good and bad requests."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipelines.core.errors import NotReady
+from pipelines.core.tenant import Tenant
+from pipelines.deliver.table import TABLE
+from pipelines.lake.catalog import Lake
+from serving.app import create_app
+from tests.conftest import MakeTenant
+from tests.serving.asgi import post, request
+
+SECRET = "zz-5512345678"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def app(demo: Tenant) -> Any:
+    return create_app(demo)
+
+
+@pytest.fixture(scope="module")
+def known(demo: Tenant) -> dict[str, float]:
+    rows = Lake(demo).read(TABLE, columns=["entity_id", "probability"])
+    return dict(zip(rows["entity_id"].to_pylist(), rows["probability"].to_pylist(), strict=True))
+
+
+def test_scores_of_known_leads_in_order(app: Any, demo: Tenant, known: dict[str, float]) -> None:
+    names = sorted(known)[:5][::-1]
+    moment = demo.whole_run.as_of.isoformat()
+
+    answer = post(app, "/v1/score", {"leads": [{"lead_id": name, "context": {"event_time": moment}} for name in names]})
+
+    assert answer.status == 200, answer.text
+    found = answer.json()["scores"]
+    assert [one["lead_id"] for one in found] == names
+    assert [one["probability"] for one in found] == pytest.approx([known[name] for name in names], abs=1e-9)
+    assert all(set(one) == {"lead_id", "probability", "tier", "model_version"} for one in found)
+
+
+def test_a_moment_in_another_zone_is_the_same_moment(app: Any, demo: Tenant, known: dict[str, float]) -> None:
+    lead = min(known)
+    end = demo.whole_run.as_of
+    moments = [
+        end.isoformat(),
+        end.isoformat() + "Z",
+        end.isoformat() + "+00:00",
+        end.replace(hour=6).isoformat() + "+06:00",
+    ]
+
+    found = [
+        post(app, "/v1/score", {"leads": [{"lead_id": lead, "context": {"event_time": moment}}]}).json()["scores"][0]
+        for moment in moments
+    ]
+
+    assert all(one == found[0] for one in found)
+
+
+def test_without_a_moment_it_is_now(app: Any, known: dict[str, float]) -> None:
+    answer = post(app, "/v1/score", {"leads": [{"lead_id": min(known)}]})
+
+    assert answer.status == 200
+    assert 0 < answer.json()["scores"][0]["probability"] < 1
+
+
+def test_an_unknown_lead_is_told_by_its_place(app: Any, known: dict[str, float]) -> None:
+    answer = post(app, "/v1/score", {"leads": [{"lead_id": min(known)}, {"lead_id": SECRET}]})
+
+    assert answer.status == 404
+    assert "position 1" in answer.json()["message"]
+    assert SECRET not in answer.text
+
+
+BAD: list[Any] = [
+    {},
+    [],
+    SECRET,
+    {"leads": []},
+    {"leads": [{}]},
+    {"leads": [{"lead_id": 5}]},
+    {"leads": [{"lead_id": ""}]},
+    {"leads": [{"lead_id": SECRET, SECRET: 1}]},
+    {"leads": [{"lead_id": SECRET, "context": {"event_time": SECRET}}]},
+    {"leads": [{"lead_id": SECRET, "context": {SECRET: 1}}]},
+    {"leads": [{"lead_id": SECRET}] * 1001},
+]
+
+
+@pytest.mark.parametrize("body", BAD)
+def test_a_bad_body_is_one_sentence_that_repeats_nothing(app: Any, body: Any) -> None:
+    answer = post(app, "/v1/score", body)
+
+    assert answer.status == 422
+    assert set(answer.json()) == {"error_code", "message"}
+    assert SECRET not in answer.text
+
+
+def test_no_json_is_one_sentence(app: Any) -> None:
+    answer = request(app, "POST", "/v1/score", b"{" + SECRET.encode())
+
+    assert answer.status == 422
+    assert SECRET not in answer.text
+
+
+def test_mlflow_protocol(app: Any, demo: Tenant, known: dict[str, float]) -> None:
+    from pipelines.registry.champion import load_champion
+
+    champion = load_champion(demo, "conversion")
+    example = champion.model.input_example
+    assert example is not None
+    wanted = champion.model.predict(example)
+    body = {"dataframe_split": json.loads(example.head(3).to_json(orient="split"))}
+
+    answer = post(app, "/invocations", body)
+
+    assert request(app, "GET", "/ping").status == 200
+    assert request(app, "GET", "/version").status == 200
+    assert answer.status == 200, answer.text
+    assert answer.json()["predictions"] == pytest.approx(list(wanted[:3]), abs=1e-9)
+
+
+def test_errors_of_mlflow_repeat_nothing(app: Any) -> None:
+    bodies = [
+        {"dataframe_split": {"columns": [SECRET], "data": [[SECRET]]}},
+        {"dataframe_records": [{SECRET: SECRET}]},
+        {SECRET: SECRET},
+        SECRET,
+    ]
+    for body in bodies:
+        answer = post(app, "/invocations", body)
+        assert answer.status == 400
+        assert SECRET not in answer.text
+        assert "Traceback" not in answer.text
+    assert request(app, "POST", "/invocations", b"{}", kind=None).status == 415
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_no_open_documentation(app: Any, path: str) -> None:
+    assert request(app, "GET", path).status == 404
+
+
+def test_health_names_the_model(app: Any, demo: Tenant) -> None:
+    answer = request(app, "GET", "/health").json()
+
+    assert answer["status"] == "ok"
+    assert answer["model"] == "demo.conversion"
+
+
+def test_no_champion_is_one_sentence(make_tenant: MakeTenant) -> None:
+    with pytest.raises(NotReady, match="has no champion"):
+        create_app(make_tenant())
