@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { \
 	  awk '/^[a-z]/ {p = /^uv==/} p' requirements.lock > $(VENV)/uv.txt && \
 	  $(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt; }
-	$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/python -m uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

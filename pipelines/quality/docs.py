@@ -1,5 +1,6 @@
 """Great Expectations' Data Docs of the runs that decided, without personal data."""
 
+import html
 import re
 import shutil
 import warnings
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pipelines.core.interval import Interval, utc_now
 from pipelines.quality.judge import Tally
@@ -54,7 +56,33 @@ def publish(tenant: "Tenant", interval: Interval, outcomes: Sequence["Outcome"])
         removed = _forget(context, tenant.docs_dir)
         if first or removed or fresh:
             context.build_data_docs(resource_identifiers=None if first else fresh)
+        _add_summary(index_path(tenant), interval, list(zip(outcomes, fresh, strict=True)))
     return index_path(tenant)
+
+
+def _add_summary(page: Path, interval: Interval, results: Sequence[tuple["Outcome", Any]]) -> None:
+    """Put the verdicts of this run on the first page, plain enough to be read without a network.
+
+    Great Expectations' own list is drawn by scripts from elsewhere.
+    """
+    lines = []
+    for outcome, key in results:
+        link = quote("/".join(("validations", *key.to_tuple())) + ".html")
+        cells = [
+            f'<a href="{link}">{html.escape(outcome.name)}</a>',
+            *(f"{count:,}" for count in (outcome.clean.rows, outcome.bad.rows, outcome.duplicates)),
+            html.escape(outcome.rejected or "published"),
+        ]
+        lines.append("<tr>" + "".join(f'<td style="padding:4px 16px">{cell}</td>' for cell in cells) + "</tr>")
+    names = ("table", "clean", "quarantined", "duplicates", "verdict")
+    head = "".join(f'<th style="padding:4px 16px;text-align:left">{name}</th>' for name in names)
+    title = f"Newest run: {interval.start.date()} to {interval.end.date()}, end excluded"
+    block = (
+        f'<section style="font-family:sans-serif;margin:24px"><h2>{title}</h2>'
+        f"<table><tr>{head}</tr>{''.join(lines)}</table></section>"
+    )
+    text = page.read_text(encoding="utf-8")
+    page.write_text(re.sub(r"(<body[^>]*>)", lambda tag: tag[1] + block, text, count=1), encoding="utf-8")
 
 
 def _context(folder: Path) -> Any:

@@ -16,6 +16,7 @@ from expectations.suites import LATEST, Check, checks
 from pipelines.quality.cast import UNREAD
 from pipelines.quality.judge import Judge, Tally
 from pipelines.quality.mapped import HASH, Mapped, alike
+from pipelines.quality.memory import give_back
 from pipelines.quality.quarantine import SCHEMA, first_failures, quarantined
 from pipelines.quality.staging import Stage
 
@@ -37,6 +38,7 @@ SYSTEM = pa.schema(
 
 # A day smaller than this is judged with the others of its run: a few bad rows of a few are no verdict on a batch.
 _OWN_VERDICT = 100
+_WORTH_TIDYING = 20_000
 
 
 @dataclass
@@ -109,7 +111,7 @@ class Gate:
         some = any(len(hashes) for hashes in repeated)
         suspects: list[pa.Table] = []
         last: pa.Table | None = None  # kept back: the suite costs the same for one row and for thousands
-        for raw in self._mapped.chunks(self._lake, rows):
+        for raw in self._mapped.chunks(self._lake, rows // 2):  # two are in memory: the one kept back, and the next
             chunk = self._with_phones(raw)
             if some:
                 suspect = np.zeros(chunk.num_rows, dtype=bool)
@@ -164,6 +166,8 @@ class Gate:
         self._outcome.rules.update(zip(bad["rule"].to_pylist(), bad["column"].to_pylist(), strict=True))
         good = pa.array(first < 0)
         self._outcome.clean.add(self._cleaned(chunk.filter(good), arrived.filter(good)))
+        if chunk.num_rows > _WORTH_TIDYING:
+            give_back()
 
     def _by_batch(self, chunk: pa.Table) -> pa.Table:
         """Rows for the checks that compare them: equal values of different batches made to differ."""

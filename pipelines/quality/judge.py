@@ -54,6 +54,7 @@ class Judge:
         self._checks = checks
         self.tallies = [Tally(check) for check in checks]
         self._definition: Any = None
+
     def bad(
         self, chunk: pa.Table, unread: dict[str, pa.ChunkedArray], together: pa.Table | None = None
     ) -> list[tuple[int, Mask]]:
