@@ -138,7 +138,8 @@ def is_missing(value: Any) -> bool:
 
 
 def _texts(name: str, values: Any) -> tuple[str, ...]:
-    known = {v for v in values if not is_missing(v)}
+    distinct = values.unique() if hasattr(values, "unique") else values  # pandas: a hundred times fewer to look at
+    known = {v for v in distinct if not is_missing(v)}
     odd = next((v for v in known if not isinstance(v, str)), None)
     if odd is not None:
         raise InputError(f"feature {name!r} is categorical but holds {odd!r}, which is no text: cast it in its SQL")
@@ -150,6 +151,8 @@ def _codes(values: Any, lookup: Mapping[str, float]) -> Floats:
     if getattr(getattr(values, "dtype", None), "name", "") == "category":
         of_category = np.array([lookup.get(c, nan) for c in values.cat.categories] + [nan], dtype=np.float64)
         return cast(Floats, of_category[values.cat.codes.to_numpy()])  # code -1, a gap, reads the last one
+    if hasattr(values, "map"):
+        return np.asarray(values.map(lookup), dtype=np.float64)
     return np.fromiter((lookup.get(v, nan) for v in values), dtype=np.float64, count=len(values))
 
 

@@ -223,8 +223,8 @@ def _merge(base: Any, change: Any) -> Any:
 
 
 def _sentence(name: str, error: ValidationError) -> str:
-    """The first problem of a validation as one sentence."""
-    first = error.errors()[0]
+    """The first problem of a validation as one sentence; a misspelt key before the one that it leaves missing."""
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     where = ".".join(location)
     if first["type"] == "extra_forbidden":

@@ -1,6 +1,5 @@
 """Great Expectations' Data Docs of the runs that decided, without personal data."""
 
-import html
 import re
 import shutil
 import warnings
@@ -9,10 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from pipelines.core.interval import Interval, utc_now
 from pipelines.quality.judge import Tally
+from pipelines.quality.pages import make_local
 from pipelines.quality.quiet import quiet
 
 if TYPE_CHECKING:
@@ -56,33 +55,8 @@ def publish(tenant: "Tenant", interval: Interval, outcomes: Sequence["Outcome"])
         removed = _forget(context, tenant.docs_dir)
         if first or removed or fresh:
             context.build_data_docs(resource_identifiers=None if first else fresh)
-        _add_summary(index_path(tenant), interval, list(zip(outcomes, fresh, strict=True)))
+        make_local(tenant.docs_dir)
     return index_path(tenant)
-
-
-def _add_summary(page: Path, interval: Interval, results: Sequence[tuple["Outcome", Any]]) -> None:
-    """Put the verdicts of this run on the first page, plain enough to be read without a network.
-
-    Great Expectations' own list is drawn by scripts from elsewhere.
-    """
-    lines = []
-    for outcome, key in results:
-        link = quote("/".join(("validations", *key.to_tuple())) + ".html")
-        cells = [
-            f'<a href="{link}">{html.escape(outcome.name)}</a>',
-            *(f"{count:,}" for count in (outcome.clean.rows, outcome.bad.rows, outcome.duplicates)),
-            html.escape(outcome.rejected or "published"),
-        ]
-        lines.append("<tr>" + "".join(f'<td style="padding:4px 16px">{cell}</td>' for cell in cells) + "</tr>")
-    names = ("table", "clean", "quarantined", "duplicates", "verdict")
-    head = "".join(f'<th style="padding:4px 16px;text-align:left">{name}</th>' for name in names)
-    title = f"Newest run: {interval.start.date()} to {interval.end.date()}, end excluded"
-    block = (
-        f'<section style="font-family:sans-serif;margin:24px"><h2>{title}</h2>'
-        f"<table><tr>{head}</tr>{''.join(lines)}</table></section>"
-    )
-    text = page.read_text(encoding="utf-8")
-    page.write_text(re.sub(r"(<body[^>]*>)", lambda tag: tag[1] + block, text, count=1), encoding="utf-8")
 
 
 def _context(folder: Path) -> Any:
@@ -125,7 +99,7 @@ def _store(context: Any, outcome: "Outcome", run: Any) -> Any:
     meta = {
         "run_id": run,
         "great_expectations_version": great_expectations.__version__,
-        "active_batch_definition": {"datasource_name": "raw", "data_asset_name": outcome.name},
+        "batch_spec": {"data_asset_name": outcome.name},
         "verdict": outcome.rejected or "published",
         "rows": {"clean": outcome.clean.rows, "quarantined": outcome.bad.rows, "duplicates": outcome.duplicates},
         "batches": f"{outcome.mapped.batches[0]} … {outcome.mapped.batches[-1]}" if outcome.mapped.batches else "",
@@ -174,7 +148,7 @@ def _result(tally: Tally) -> Any:
 def _masked(value: Any) -> Any:
     """Digits that could be a phone which strayed into another column are not shown."""
     if isinstance(value, list):
-        return [_masked(one) for one in value]
+        return ", ".join(str(_masked(one)) for one in value)
     return _LIKE_A_PHONE.sub(_MASK, value) if isinstance(value, str) and not _is_time(value) else value
 
 

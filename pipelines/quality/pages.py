@@ -1,4 +1,4 @@
-"""Make Data Docs pages that need no network: as they come they load eleven files and a counting pixel from elsewhere."""
+"""Make Data Docs pages that need no network: as they come they load eleven files and a counting pixel."""
 
 import json
 import re
@@ -15,9 +15,12 @@ _REMOTE = (
     re.compile(r"<link\b[^>]*https?://[^>]*>"),
     re.compile(r"<img\b[^>]*https?://[^>]*>", re.DOTALL),
     re.compile(r"<footer\b.*?</footer>", re.DOTALL),
-    re.compile(r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions</strong>.*?</div>\s*</div>\s*'
-               r"</div>\s*</div>\s*</div>", re.DOTALL),
-)  # fmt: skip
+    re.compile(
+        r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions</strong>.*?'
+        r"</div>\s*</div>\s*</div>\s*</div>\s*</div>",
+        re.DOTALL,
+    ),
+)
 _SUITE_LINK = re.compile(r'<a href="[^"]*expectations/[^"]*"\s*>(.*?)</a>', re.DOTALL)
 _LOCAL = "<!-- needs no network -->"
 

@@ -44,6 +44,14 @@ def test_a_wrong_parameter_is_named(tmp_path: Path, change: dict[str, Any], word
     assert "\n" not in str(error.value)
 
 
+def test_a_misspelt_required_key_gets_the_nearest_one_too(tmp_path: Path) -> None:
+    path = write_params(tmp_path / "p.yaml", {})
+    path.write_text(path.read_text().replace("holdout_share", "holdout_shar"))
+
+    with pytest.raises(ConfigError, match=r"'train\.holdout_shar'.*did you mean 'holdout_share'\?"):
+        load_params(path)
+
+
 @pytest.mark.parametrize("text", ["", "tenants: {}", "tenants: [", "- 1"])
 def test_a_file_without_tenants_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "p.yaml"
