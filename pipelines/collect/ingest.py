@@ -102,7 +102,7 @@ def _plan(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> _Plan:
     schema, clashes = settle(fresh, stored)
     if clashes and stored is not None:
         # Rows of other batches bind the types; a table made of nothing but what is replaced binds nothing.
-        if lake.count(f"raw.{name}", NotIn("_batch_id", ids)):  # type: ignore[call-arg]
+        if lake.count(f"raw.{name}", NotIn("_batch_id", ids)):
             raise clash(name, clashes[0], fresh, stored)
         return _Plan(name, files, ids, schemas, without_empty(fresh), fresh_table=True)
     return _Plan(name, files, ids, schemas, schema)
@@ -168,5 +168,5 @@ def _stamped(batch: pa.Table, file: SourceFile, offset: int, now: object) -> pa.
 def _note_files(lake: Lake, plans: Sequence[_Plan], seen: Sequence[Mapping[str, object]]) -> None:
     batches = sorted({batch for plan in plans for batch in plan.batches})
     rows = pa.Table.from_pylist(list(seen), schema=FILES_SCHEMA)
-    stale = And(In("source", [plan.name for plan in plans]), In("_batch_id", batches))  # type: ignore[call-arg]
+    stale = And(In("source", [plan.name for plan in plans]), In("_batch_id", batches))
     lake.write(FILES, FILES_SCHEMA, [rows], replace=stale)

@@ -98,7 +98,7 @@ class Lake:
             LeadwiseError: a column changed its type.
         """
         table = self._prepare(name, schema)
-        stale = In(replace[0], list(replace[1])) if isinstance(replace, tuple) else replace  # type: ignore[call-arg, misc]
+        stale = In(replace[0], list(replace[1])) if isinstance(replace, tuple) else replace
         stream = (batch.cast(schema) if batch.schema != schema else batch for batch in batches if batch.num_rows)
         first = next(iter_ := iter(stream), None)
         with table.transaction() as transaction, warnings.catch_warnings():

@@ -66,7 +66,7 @@ class Collected:
         schema = pa.schema([*own, *_lineage_schema()])
         if table is None or not self.files:
             return pa.RecordBatchReader.from_batches(schema, iter(()))
-        where = In("_batch_id", list(batches or self.batches))  # type: ignore[call-arg]
+        where = In("_batch_id", list(batches or self.batches))
         scan = table.scan(row_filter=where, selected_fields=(*held, *LINEAGE))
         return pa.RecordBatchReader.from_batches(schema, _renamed(_by_file(table, scan), schema))
 
@@ -105,7 +105,7 @@ def collected(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> Co
     ids = batch_ids(source, interval)
     noted = pa.table({"file": [], "columns": [], "typed": []})
     if lake.exists(FILES):
-        where = And(EqualTo("source", name), In("_batch_id", ids))  # type: ignore[call-arg]
+        where = And(EqualTo("source", name), In("_batch_id", ids))
         noted = lake.read(FILES, columns=["file", "columns", "typed"], where=where)
     if not noted.num_rows and not (source.sparse and lake.exists(FILES)):
         raise NotReady(

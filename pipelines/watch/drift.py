@@ -154,7 +154,7 @@ def _evidently(
         if html is not None:
             snapshot.save_html(str(html))
         results = snapshot.dict()["metrics"]
-    return {str(result["config"]["column"]): float(result["value"]) for result in results[1:]}
+    return {str(result["config"]["column"]): _stable(result["value"]) for result in results[1:]}
 
 
 @contextmanager
@@ -168,3 +168,8 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def _stable(value: float) -> float:
+    """Ten significant digits: the last ones depend on the order in which threads add."""
+    return float(f"{float(value):.10g}")

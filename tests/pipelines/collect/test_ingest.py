@@ -154,7 +154,7 @@ def test_type_that_changes_is_refused_until_nothing_binds_it(make: Make) -> None
 
 def test_missing_everywhere_and_sparse_days(make: Make) -> None:
     tenant = make("{home}/{date}.csv", sparse=True)
-    with pytest.raises(SourceError, match="for any day.*leadwise simulate"):
+    with pytest.raises(SourceError, match=r"for any day.*leadwise simulate"):
         load(tenant)
     (tenant.home / "2026-03-09.csv").write_text("place,n\na,1\n", encoding="utf-8")
     assert ingest(tenant, Interval.day(DAY)).counts == {"market": 0}
@@ -163,5 +163,5 @@ def test_missing_everywhere_and_sparse_days(make: Make) -> None:
 def test_source_that_feeds_nothing_is_a_misspelt_one(make: Make) -> None:
     tenant = make("{home}/m.csv", more={"markt": {"path": "{home}/m.csv"}})
     (tenant.home / "m.csv").write_text("place,n\na,1\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="'markt'.*did you mean 'market'"):
+    with pytest.raises(ConfigError, match=r"'markt'.*did you mean 'market'"):
         load(tenant)
