@@ -4,9 +4,11 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import version
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +73,32 @@ def open_store(tenant: "Tenant") -> "FeatureStore":
             f"tenant '{tenant.name}' has no feature store yet: run `leadwise features --tenant {tenant.name}` first"
         )
     with quiet():
+        import_feast()
         from feast import FeatureStore
 
         return FeatureStore(repo_path=str(tenant.feast_dir))
+
+
+def import_feast() -> None:
+    """Import Feast, once, without having typeguard rewrite its classes: that takes longer than the import itself.
+
+    What is left out is a check of argument types within Feast.
+    """
+    if "feast" in sys.modules:
+        return
+    import typeguard
+
+    checked = typeguard.typechecked
+    typeguard.typechecked = _as_it_is
+    try:
+        import feast  # noqa: F401
+    finally:
+        typeguard.typechecked = checked
+
+
+def _as_it_is(target: Any = None, **_: Any) -> Any:
+    """A decorator that does nothing, with or without options."""
+    return _as_it_is if target is None else target
 
 
 @contextmanager
@@ -95,20 +120,19 @@ def quiet() -> Iterator[None]:
 
 def _digest(tenant: "Tenant", definitions: Definitions) -> str:
     """A hash of all that Feast is told."""
-    import feast
-
     told = {
         "config": store_config(tenant),
         "lake": [str(tenant.lake_dir), tenant.catalog_uri],
         "views": {view.name: [view.sql_hash, view.entity, str(view.schema)] for view in definitions.views.values()},
         "labels": {name: label.entity for name, label in definitions.labels.items()},
         "timezones": sorted(definitions.timezones),
-        "feast": feast.__version__,
+        "feast": version("feast"),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _register(tenant: "Tenant", definitions: Definitions) -> None:
+    import_feast()
     from feast import FeatureStore
 
     from feature_repo.feast_objects import feast_objects

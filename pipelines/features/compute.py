@@ -3,13 +3,14 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.expressions.parser import parse
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 AS_OF = "as_of"
 _DAY = timedelta(days=1)
 
-# Above this share of changed entities, writing the state anew is faster than changing it.
-_REWRITE_SHARE = 0.1
+_NEW = "_new"
+"""Whether an entity has no row yet."""
 
 
 def table_of(view: View) -> str:
@@ -111,11 +112,13 @@ def _compute_all(
     """Compute the views into files, so that a query that fails leaves all tables as they were."""
     tables = frozenset().union(*(view.tables for view in views))
     steps = sum(len(plan.instants) for plan in plans.values())
-    # A thread per view: one query is too small for two cores, and DuckDB lets go of Python while it works.
+    # A thread per view: one query is too small for two cores, and DuckDB lets go of Python while it works. DuckDB has
+    # threads of its own for the cores that are left only: they cost a small query more than they give.
+    workers = min(len(views), tenant.settings.threads)
     with (
-        AsOf(lake, contracts, tables) as asof,
+        AsOf(_with_threads(tenant, 1 + tenant.settings.threads - workers), contracts, tables) as asof,
         progress("features", steps) as advance,
-        ThreadPoolExecutor(max_workers=min(len(views), tenant.settings.threads)) as pool,
+        ThreadPoolExecutor(max_workers=workers) as pool,
     ):
         connections = {view.name: asof.connection.cursor() for view in views}
         for view in views:
@@ -126,6 +129,11 @@ def _compute_all(
         ]
         for future in futures:
             future.result()
+
+
+def _with_threads(tenant: "Tenant", threads: int) -> Lake:
+    """The tenant's lake, for queries on so many threads."""
+    return Lake(replace(tenant, settings=tenant.settings.model_copy(update={"threads": threads})))
 
 
 def _spill(
@@ -202,34 +210,28 @@ def _changes(
     differs = " OR ".join(f'n."{field.name}" IS DISTINCT FROM l."{field.name}"' for field in view.features)
     features = ", ".join(f'n."{field.name}"' for field in view.features)
     select = (
-        f"SELECT n.{entity}, $as_of::TIMESTAMP AS {AS_OF}, {features}"
+        f"SELECT n.{entity}, $as_of::TIMESTAMP AS {AS_OF}, {features}, l.{entity} IS NULL AS {_NEW}"
         f" FROM _now AS n LEFT JOIN _last AS l ON n.{entity} = l.{entity}"
         f" WHERE l.{entity} IS NULL OR {differs} ORDER BY n.{entity}"
     )
+    known = connection.execute("SELECT count(*) FROM _last").fetchall()[0][0]
     for instant in instants:
         given = {"as_of": instant}
         connection.execute("SET VARIABLE as_of = $as_of::TIMESTAMP", given)
         with sentences(view):
             connection.execute(now, given if "$as_of" in now else None)
-        if refuse_twins(connection, "_now", view, instant):
+        if rows := refuse_twins(connection, "_now", view, instant):
             changed = connection.sql(select, params=given).to_arrow_table()
-            _remember(connection, entity, changed)
-            yield changed
+            new = pc.sum(changed.column(_NEW)).as_py() or 0
+            _remember(connection, entity, gone=known + new - rows)
+            known += new
+            yield changed.drop_columns([_NEW])
         advance(1)
 
 
-def _remember(connection: duckdb.DuckDBPyConnection, entity: str, changed: pa.Table) -> None:
-    """Carry the changed rows over into `_last`."""
-    if changed.num_rows == 0:
-        return
-    known = connection.execute("SELECT count(*) FROM _last").fetchall()[0][0]
-    connection.register("_changed", changed.drop_columns([AS_OF]))
-    if changed.num_rows > known * _REWRITE_SHARE:
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE _last AS"
-            f" SELECT * FROM _last ANTI JOIN _changed USING ({entity}) UNION ALL BY NAME SELECT * FROM _changed"
-        )
-    else:
-        connection.execute(f"DELETE FROM _last WHERE {entity} IN (SELECT {entity} FROM _changed)")
-        connection.execute("INSERT INTO _last BY NAME SELECT * FROM _changed")
-    connection.unregister("_changed")
+def _remember(connection: duckdb.DuckDBPyConnection, entity: str, gone: int) -> None:
+    """Make `_now` the next `_last`, with the rows of entities that are gone: they may come back."""
+    if gone:
+        connection.execute(f"INSERT INTO _now BY NAME SELECT * FROM _last ANTI JOIN _now USING ({entity})")
+    connection.execute("DROP TABLE _last")
+    connection.execute("ALTER TABLE _now RENAME TO _last")

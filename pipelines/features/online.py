@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ConfigError, nearest
-from pipelines.features.apply import open_store, quiet
+from pipelines.features.apply import import_feast, open_store, quiet
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -46,6 +46,7 @@ def read_online(tenant: "Tenant", target: str, entity_rows: Sequence[Mapping[str
 def _opened(folder: str, changed: int) -> "tuple[FeatureStore, dict[str, FeatureService]]":
     """The store and its services, opened again whenever the registry changed."""
     with quiet():
+        import_feast()
         from feast import FeatureStore
 
         store = FeatureStore(repo_path=folder)

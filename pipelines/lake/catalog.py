@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, count
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
-from pyiceberg.table import ALWAYS_TRUE, Table
+from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, bin_pack_record_batches
+from pyiceberg.table import ALWAYS_TRUE, DataScan, Table, Transaction
 
 from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.tenant import Tenant
@@ -17,8 +18,9 @@ from pipelines.core.tenant import Tenant
 NAMESPACES = ("raw", "clean", "quarantine", "identity", "features", "deliver", "watch")
 
 # Files of this size (Arrow bytes in memory) keep a streamed write flat in memory.
+_FILE_BYTES = 64 * 1024 * 1024
 _PROPERTIES = {
-    "write.target-file-size-bytes": str(64 * 1024 * 1024),
+    "write.target-file-size-bytes": str(_FILE_BYTES),
     "commit.retry.num-retries": "20",
     "commit.retry.min-wait-ms": "10",
     "commit.retry.max-wait-ms": "500",
@@ -107,9 +109,7 @@ class Lake:
             if table.current_snapshot() is not None:
                 transaction.delete(stale, snapshot_properties=summary or {})
             if first is not None:
-                rows = _record_batches(chain([first], iter_))
-                reader = pa.RecordBatchReader.from_batches(schema, rows)
-                transaction.append(reader, snapshot_properties=summary or {})
+                _append(transaction, table, _record_batches(chain([first], iter_)), summary or {})
         snapshot = table.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
@@ -161,7 +161,7 @@ class Lake:
             selected_fields=tuple(columns) if columns else ("*",),
             snapshot_id=snapshot_id,
         )
-        return _plain_reader(scan.to_arrow_batch_reader())
+        return _plain_reader(scan.projection().as_arrow(), _by_file(table, scan))
 
     def read(
         self,
@@ -194,6 +194,31 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _plain_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in reader.schema])
-    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
+def _append(transaction: Transaction, table: Table, batches: Iterator[pa.RecordBatch], summary: dict[str, str]) -> None:
+    """Write one data file after the other and commit them together.
+
+    Given the whole stream, PyIceberg hands every file's rows to its pool before the first is written.
+    """
+    counter = count()
+    with transaction.update_snapshot(snapshot_properties=summary).fast_append() as snapshot:
+        for part in bin_pack_record_batches(batches, _FILE_BYTES):
+            for file in _dataframe_to_data_files(
+                table_metadata=transaction.table_metadata,
+                df=pa.Table.from_batches(part),
+                io=table.io,
+                write_uuid=snapshot.commit_uuid,
+                counter=counter,
+            ):
+                snapshot.append_data_file(file)
+
+
+def _by_file(table: Table, scan: DataScan) -> Iterator[pa.RecordBatch]:
+    """Read one data file after the other: asked for all, PyIceberg reads ahead to the last of them."""
+    arrow = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
+    for task in scan.plan_files():
+        yield from arrow.to_record_batches([task])
+
+
+def _plain_reader(full: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
+    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in full])
+    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))

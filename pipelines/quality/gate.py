@@ -16,7 +16,7 @@ from expectations.suites import LATEST, Check, checks
 from pipelines.quality.cast import UNREAD
 from pipelines.quality.judge import Judge, Tally
 from pipelines.quality.mapped import HASH, Mapped, alike
-from pipelines.quality.memory import give_back
+from pipelines.quality.memory import give_back, tidied
 from pipelines.quality.quarantine import SCHEMA, first_failures, quarantined
 from pipelines.quality.staging import Stage
 
@@ -99,8 +99,9 @@ class Gate:
         """
         outcome = self._outcome
         if self._mapped.has_files:
-            for chunk, unique in self._parts(rows):
-                self._take(chunk, unique)
+            with tidied():
+                for chunk, unique in self._parts(rows):
+                    self._take(chunk, unique)
         outcome.tallies = self._judge.tallies
         outcome.rejected = self._verdict(max_share)
         return outcome

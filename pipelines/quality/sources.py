@@ -1,13 +1,12 @@
 """What was collected of the sources a mapping reads: batches, files, columns, and a stream of rows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyiceberg.expressions import And, EqualTo, In
-from pyiceberg.io.pyarrow import ArrowScan
 
 from pipelines.collect.files import batch_ids
 from pipelines.collect.ingest import FILES
@@ -16,8 +15,6 @@ from pipelines.core.interval import Interval
 from pipelines.lake.catalog import Lake
 
 if TYPE_CHECKING:
-    from pyiceberg.table import DataScan, Table
-
     from expectations.contract import Contract
     from pipelines.core.tenant import Tenant
 
@@ -67,8 +64,8 @@ class Collected:
         if table is None or not self.files:
             return pa.RecordBatchReader.from_batches(schema, iter(()))
         where = In("_batch_id", list(batches or self.batches))
-        scan = table.scan(row_filter=where, selected_fields=(*held, *LINEAGE))
-        return pa.RecordBatchReader.from_batches(schema, _renamed(_by_file(table, scan), schema))
+        stream = lake.scan(f"raw.{self.name}", columns=[*held, *LINEAGE], where=where)
+        return pa.RecordBatchReader.from_batches(schema, _renamed(stream, schema))
 
 
 def _lineage_schema() -> list[pa.Field]:
@@ -76,14 +73,7 @@ def _lineage_schema() -> list[pa.Field]:
     return [pa.field(new, kinds.get(old, pa.string())) for old, new in LINEAGE.items()]
 
 
-def _by_file(table: "Table", scan: "DataScan") -> Iterator[pa.RecordBatch]:
-    """Read a scan one data file after the other: all at once, PyIceberg reads ahead to the last file."""
-    arrow = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
-    for task in scan.plan_files():
-        yield from arrow.to_record_batches([task])
-
-
-def _renamed(stream: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _renamed(stream: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Lineage under its new names; a column that was empty in every file so far stands as empty text."""
     back = {new: old for old, new in LINEAGE.items()}
     for batch in stream:
