@@ -16,6 +16,8 @@ setup: $(STAMP) ## .venv from requirements.lock
 
 # uv lives inside the environment it fills, so that nothing else on the machine changes.
 $(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: name a newer one, as in make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { \
 	  awk '/^[a-z]/ {p = /^uv==/} p' requirements.lock > $(VENV)/uv.txt && \

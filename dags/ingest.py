@@ -1,8 +1,8 @@
 """Airflow DAG `<tenant>_ingest`: source files become raw tables, raw rows become clean ones or go to quarantine.
 
-Runs every day on the day that has just ended. To load other days, start a run with the parameters `from` and `to`
-(UTC days, `to` excluded). A bad row goes to quarantine with the rule it broke; a bad batch fails the run and
-publishes nothing. Either task may run again: a batch replaces itself.
+Runs every day on the day that has just ended; a tenant without daily files is run by hand. To load other days, start a
+run with the parameters `from` and `to` (UTC days, `to` excluded). A bad row goes to quarantine with the rule it broke;
+a bad batch fails the run and publishes nothing. Either task may run again: a batch replaces itself.
 """
 
 from dags.factory import asset, daily, step, tenants, workflow
@@ -11,7 +11,8 @@ from pipelines.core.report import Report
 from pipelines.core.tenant import Tenant
 
 for _tenant in tenants():
-    with workflow(_tenant, "ingest", schedule=daily(), doc=__doc__):
+    _daily = any(source.daily for source in _tenant.params.sources.values())
+    with workflow(_tenant, "ingest", schedule=daily() if _daily else None, doc=__doc__):
 
         @step(_tenant)
         def collect(tenant: Tenant, interval: Interval) -> Report:

@@ -158,11 +158,6 @@ class Contract:
         """Name of the entity the rows belong to."""
         return next((c.entity for c in self.columns if c.entity), None)
 
-    @property
-    def entity_column(self) -> str | None:
-        """Name of the clean column that identifies the entity: the entity's own name."""
-        return self.entity
-
     def clean_schema(self) -> "pa.Schema":
         """Arrow schema of the clean table's contract columns (without the `_` columns)."""
         import pyarrow as pa

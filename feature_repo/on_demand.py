@@ -134,10 +134,6 @@ def times_array(values: Sequence[Any]) -> pa.Array:
     return pa.array([_naive(value) for value in values], _TIME)
 
 
-def _empty(table: pa.Table, name: str) -> pa.Array:
-    return pa.array([], table.schema.field(name).type)
-
-
 def _naive(value: Any) -> datetime | None:
     if value is None or value != value:
         return None

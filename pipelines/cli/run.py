@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.options import Json, TenantName
+from pipelines.cli.options import Day, From, Json, TenantName, To, days
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipelines.cli.chain import Runner
+    from pipelines.core.interval import Interval
     from pipelines.core.tenant import Tenant
 
 
 def run(
     tenant: TenantName = "demo",
+    date: Day = None,
+    start: From = None,
+    end: To = None,
     airflow: Annotated[
         bool, typer.Option("--airflow/--no-airflow", help="Through Airflow's own runner, or as plain steps.")
     ] = True,
@@ -29,8 +33,8 @@ def run(
 ) -> None:
     """Run the five DAGs in order over the tenant's dates: from the sources to a scored audience.
 
-    The dates stand in `params.yaml` under the tenant's `run`. A tenant with a simulated market gets one first where
-    there is none yet.
+    The dates stand in `params.yaml` under the tenant's `run`; `--date` or `--from/--to` is one run over those days. A
+    tenant with a simulated market gets one first where there is none yet.
 
     - `leadwise run`
     - `leadwise run --tenant NAME`
@@ -40,11 +44,12 @@ def run(
     from pipelines.core.tenant import Tenant
 
     whose = Tenant.load(tenant)
+    stretches = [days(whose, date, start, end)] if date or start or end else whose.runs()
     out = show.console(err=True)
     began = time.monotonic()
     with exclusive(whose, "run"):
         _market(whose, out)
-        reports = _walk(whose, airflow, out)
+        reports = _walk(whose, stretches, airflow, out)
     from pipelines.cli import summary
 
     if json:
@@ -62,7 +67,7 @@ def _market(tenant: Tenant, out: Console) -> None:
             figures.update(market.make(tenant).counts)
 
 
-def _walk(tenant: Tenant, airflow: bool, out: Console) -> list[dict[str, Any]]:
+def _walk(tenant: Tenant, stretches: list[Interval], airflow: bool, out: Console) -> list[dict[str, Any]]:
     """Run every DAG for every stretch of days; return the reports in order."""
     from pipelines.cli.chain import CHAIN
     from pipelines.cli.quiet import aside
@@ -73,7 +78,7 @@ def _walk(tenant: Tenant, airflow: bool, out: Console) -> list[dict[str, Any]]:
         with _line(out, "", "airflow" if airflow else "steps") as figures:
             runner = _runner(tenant, airflow, log)
             figures["log"] = str(log)
-        for interval in tenant.runs():
+        for interval in stretches:
             for dag in CHAIN:
                 with _line(out, interval.label, dag) as figures:
                     done = runner.run(dag, interval)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
     from pipelines.lake.catalog import Lake
 
-# What tells one source row from another in quarantine, where a row stands once for each rule it broke.
+# What tells one source row from another in quarantine.
 _ROW = ("_batch_id", "_source_file", "_source_row")
 
 

@@ -115,6 +115,7 @@ def score(
     date: Day = None,
     start: From = None,
     end: To = None,
+    target: Target = None,
     with_phone: Annotated[
         bool, typer.Option("--with-phone", help="Write phone numbers into the audience files: personal data.")
     ] = False,
@@ -125,17 +126,22 @@ def score(
     - `leadwise score --date 2026-03-31`
     - `leadwise score --with-phone`
     """
-    _command("score", tenant, date, start, end, json, with_phone=with_phone)
+    _command("score", tenant, date, start, end, json, target=target, with_phone=with_phone)
 
 
 def monitor(
-    tenant: TenantName = "demo", date: Day = None, start: From = None, end: To = None, json: Json = False
+    tenant: TenantName = "demo",
+    date: Day = None,
+    start: From = None,
+    end: To = None,
+    target: Target = None,
+    json: Json = False,
 ) -> None:
     """Compare features and scores with the sample the champion was trained on; writes an HTML report.
 
     - `leadwise monitor --date 2026-03-31`
     """
-    _command("monitor", tenant, date, start, end, json)
+    _command("monitor", tenant, date, start, end, json, target=target)
 
 
 def register(app: typer.Typer) -> None:

@@ -127,7 +127,7 @@ def _attach(
 
 def _entities(contract: Contract, condition: str) -> str:
     """The entities of which a row fulfils `condition`."""
-    column = f'"{contract.entity_column}"'
+    column = f'"{contract.entity}"'
     source = f'SELECT DISTINCT {column}::VARCHAR AS entity_id FROM "{contract.name}"'
     return f"{source} WHERE {condition} AND {column} IS NOT NULL"
 
@@ -143,8 +143,8 @@ def _newest(contract: Contract, names: list[str]) -> str:
     columns = ", ".join(f'"{name}"' for name in names)
     order = ", ".join(f'"{name}" DESC' for name in (contract.event_time, *contract.keys) if name)
     return (
-        f'SELECT "{contract.entity_column}"::VARCHAR AS entity_id, {columns} FROM "{contract.name}"'
-        f' QUALIFY row_number() OVER (PARTITION BY "{contract.entity_column}" ORDER BY {order}) = 1'
+        f'SELECT "{contract.entity}"::VARCHAR AS entity_id, {columns} FROM "{contract.name}"'
+        f' QUALIFY row_number() OVER (PARTITION BY "{contract.entity}" ORDER BY {order}) = 1'
     )
 
 

@@ -1,7 +1,7 @@
 """`deliver.scores`: one row per scored entity, target and date, partitioned by date."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,11 +81,6 @@ def latest_date(lake: Lake, name: str) -> str | None:
         top = pc.max(batch["date"]).as_py()
         newest = max(newest, top) if newest and top else newest or top
     return newest.isoformat() if newest else None
-
-
-def score_batches(lake: Lake, date: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The scores of a date, streamed."""
-    yield from lake.scan(TABLE, columns=columns, where=of_date(date))
 
 
 def score_rows(

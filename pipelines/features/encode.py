@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import chain, cycle, repeat
 from typing import TypeVar
 
@@ -22,8 +21,8 @@ _FIELDS = {
     pa.timestamp("us"): "unix_timestamp_val",
 }
 
-_Text = TypeVar("_Text", bytes, str)
-Row = tuple[bytes, str, bytes, str | None, str]
+_One = TypeVar("_One")
+Row = tuple[bytes, str, bytes, str | None, int]
 
 
 def online_rows(view: View, newest: pa.Table, as_of: str) -> Iterator[tuple[int, Iterator[Row]]]:
@@ -51,17 +50,18 @@ def online_rows(view: View, newest: pa.Table, as_of: str) -> Iterator[tuple[int,
         yield table.num_rows, zip(keys, cycle(names), values, texts, stamps, strict=False)
 
 
-def _each(values: Iterable[_Text], times: int) -> Iterator[_Text]:
+def _each(values: Iterable[_One], times: int) -> Iterator[_One]:
     """Every value so many times over."""
     return chain.from_iterable(repeat(value, times) for value in values)
 
 
-def _stamps(column: pa.ChunkedArray) -> list[str]:
-    """Times as Python's SQLite module writes them."""
+def _stamps(column: pa.ChunkedArray) -> list[int]:
+    """Times as Feast's SQLite adapter writes them, asked once for equal ones."""
+    from feast.infra.online_stores.sqlite import adapt_datetime_epoch
+
     encoded = column.combine_chunks().dictionary_encode()
-    known: list[datetime] = encoded.dictionary.to_pylist()
-    texts = [stamp.isoformat(" ") for stamp in known]
-    return [texts[code] for code in encoded.indices.to_pylist()]
+    known = [adapt_datetime_epoch(stamp) for stamp in encoded.dictionary.to_pylist()]
+    return [known[code] for code in encoded.indices.to_pylist()]
 
 
 def _keys(entity: str, column: pa.ChunkedArray) -> list[bytes]:

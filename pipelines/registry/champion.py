@@ -50,11 +50,6 @@ class Champion:
     model: PyFuncModel = field(repr=False)
     estimator: Estimator = field(repr=False)
 
-    @property
-    def base_rate(self) -> float:
-        """The same as `train_base_rate`."""
-        return self.train_base_rate
-
     def predict(self, columns: Any) -> Floats:
         """Probability for each row of features: Arrow, a DataFrame or a dict of sequences; columns in any order.
 

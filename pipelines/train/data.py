@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -136,13 +135,10 @@ def _labels(
     tenant: Tenant, lake: Lake, contracts: Mapping[str, Contract], label: Query, interval: Interval
 ) -> tuple[pa.Table, dict[str, int | None]]:
     """The rows of the label's SQL, and the snapshot of each clean table it reads."""
-    from feature_repo.sql import failed
+    from pipelines.features.queries import rows_of
     from pipelines.lake.asof import AsOf
 
     horizon = tenant.params.train.targets[label.name].horizon_days
     with AsOf(lake, contracts, label.tables) as views:
-        try:
-            rows = views.query(label.sql, interval.as_of, {"horizon_days": horizon})
-        except duckdb.Error as error:
-            raise failed(error, label.sql, label.path) from None
-        return rows.cast(label.schema), {f"clean.{name}": snapshot for name, snapshot in views.snapshots.items()}
+        rows = rows_of(views, label, interval.as_of, {"horizon_days": horizon}).read_all()
+        return rows, {f"clean.{name}": snapshot for name, snapshot in views.snapshots.items()}

@@ -110,9 +110,11 @@ def signature(data: TrainingSet) -> ModelSignature:
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    # A boolean with gaps is `any`: MLflow would read a missing one of its own booleans as false.
+    # A boolean with gaps is `any`: MLflow would read a missing one of its own booleans as false. So is a whole number:
+    # the online store gives an integer, a batch with gaps a double, and MLflow does not take one for the other.
     types: dict[str, Any] = {"numeric": "double", "categorical": "string", "boolean": AnyType()}
-    columns = [ColSpec(types[kind], name) for name, kind in data.features]
+    whole = {field.name for field in data.rows.schema if pa.types.is_integer(field.type)}
+    columns = [ColSpec(AnyType() if name in whole else types[kind], name) for name, kind in data.features]
     return ModelSignature(Schema(columns), Schema([ColSpec("double")]))
 
 

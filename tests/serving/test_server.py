@@ -8,6 +8,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,23 @@ def _post(port: int, path: str, body: object) -> dict[str, list[dict[str, float]
         return found
 
 
+def _by_stock_clients(tenant: Tenant, leads: list[dict[str, Any]]) -> list[float]:
+    """The same scores by Feast and MLflow as they come: features of a service through the loaded model."""
+    import mlflow
+    import pandas as pd
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=str(tenant.feast_dir))
+    moment = datetime.fromisoformat(leads[0]["context"]["event_time"])
+    asked = [{"lead_id": lead["lead_id"], "event_time": moment} for lead in leads]
+    found = store.get_online_features(features=store.get_feature_service("conversion"), entity_rows=asked).to_dict()
+    mlflow.set_tracking_uri(tenant.settings.tracking_uri)
+    mlflow.set_registry_uri(tenant.settings.tracking_uri)
+    model = mlflow.pyfunc.load_model(f"models:/{tenant.model_name('conversion')}@champion")
+    frame = pd.DataFrame(found)[model.metadata.get_input_schema().input_names()]
+    return [float(p) for p in model.predict(frame)]
+
+
 @pytest.mark.slow
 def test_scores_over_http_are_the_batch_scores(demo: Tenant, port: int) -> None:
     rows = Lake(demo).read(TABLE, columns=["entity_id", "probability", "tier"], where=of_date(demo.whole_run.label))
@@ -77,6 +96,7 @@ def test_scores_over_http_are_the_batch_scores(demo: Tenant, port: int) -> None:
     assert [one["lead_id"] for one in scores] == rows["entity_id"].to_pylist()
     assert [one["probability"] for one in scores] == pytest.approx(rows["probability"].to_pylist(), abs=1e-9)
     assert [one["tier"] for one in scores] == rows["tier"].to_pylist()
+    assert _by_stock_clients(demo, leads) == pytest.approx(rows["probability"].to_pylist(), abs=1e-9)
 
 
 @pytest.mark.slow
