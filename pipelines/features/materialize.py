@@ -29,8 +29,9 @@ def materialize(
 ) -> tuple[dict[str, int], list[str]]:
     """Bring the online store from its watermark up to the end of the interval.
 
-    The watermark of a view is the newest end Feast has registered for it. A window that ends before it is skipped: its
-    rows are older than what is online. One that ends at it is written again, for its rows may have been recomputed.
+    The watermark of a view is the newest end Feast has registered for it. After days before it were computed again, the
+    newest row of every entity is written as of the watermark: a row that a correction took away may be online, and an
+    older window never makes an online value older.
 
     Args:
         tenant: whose stores.
@@ -39,7 +40,7 @@ def materialize(
         lake: of the tenant.
 
     Returns:
-        Entities written by view, and sentences about skipped views.
+        Entities written by view, and a sentence where the online store is newer than the interval.
     """
     lake = lake or Lake(tenant)
     store = open_store(tenant)
@@ -47,15 +48,15 @@ def materialize(
     ahead: list[str] = []
     for view in definitions.views.values():
         mark = watermark(store, view)
-        if mark is not None and interval.end < mark:
-            written[view.name] = 0
-            ahead.append(f"'{view.name}' as of {mark:%Y-%m-%d}")
-            continue
-        since = None if mark is None else min(mark, interval.start)
-        written[view.name] = _materialize_view(store, lake, view, since, interval.end)
+        since, until = mark, interval.end
+        if mark is not None and interval.start < mark:
+            since, until = None, max(mark, interval.end)
+        if until > interval.end:
+            ahead.append(f"'{view.name}' as of {until:%Y-%m-%d}")
+        written[view.name] = _materialize_view(store, lake, view, since, until)
     if not ahead:
         return written, []
-    return written, [f"the online store stays as it is, newer than {interval.end:%Y-%m-%d}: {', '.join(ahead)}"]
+    return written, [f"the online store stays newer than {interval.end:%Y-%m-%d}: {', '.join(ahead)}"]
 
 
 def watermark(store: "FeatureStore", view: View) -> datetime | None:

@@ -12,6 +12,7 @@ from pipelines.core.report import Report
 from pipelines.lake.catalog import Lake
 
 if TYPE_CHECKING:
+    from feature_repo.definitions import Definitions
     from pipelines.core.tenant import Tenant
 
 
@@ -44,13 +45,31 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
         rows = compute(tenant, interval, definitions, contracts, lake)
         applied = apply(tenant, definitions)
         online, notes = materialize(tenant, interval, definitions, lake)
-    report = Report("features", tenant.name, interval, notes=notes)
+    report = Report("features", tenant.name, interval, notes=[*notes, *_mixed(lake, definitions)])
     report.counts["rows"] = sum(rows.values())
     report.counts["online_entities"] = max(online.values(), default=0)
     report.counts |= {f"rows.{view}": count for view, count in rows.items()}
     if applied:
         report.notes.append(f"registered {len(definitions.views)} feature views with Feast")
     return report
+
+
+def _mixed(lake: Lake, definitions: "Definitions") -> list[str]:
+    """A sentence per view that holds rows of an older SQL beside those of today's."""
+    from pyiceberg.expressions import NotEqualTo
+
+    from pipelines.features.compute import table_of
+
+    older = {
+        view.name: lake.count(table_of(view), NotEqualTo("_sql_hash", view.sql_hash))
+        for view in definitions.views.values()
+    }
+    return [
+        f"{rows} rows of view '{name}' were computed by an older {definitions.views[name].path.name}:"
+        " run `leadwise features` over all days to compute them anew"
+        for name, rows in older.items()
+        if rows
+    ]
 
 
 def feature_status(tenant: "Tenant") -> dict[str, dict[str, int]]:

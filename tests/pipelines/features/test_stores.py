@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.interval import Interval
+from pipelines.core.tenant import Tenant
 from pipelines.features.apply import apply, open_store, quiet
 from pipelines.features.join import model_features, point_in_time
 from pipelines.features.online import read_online
@@ -157,6 +158,34 @@ def test_same_days_again_after_a_correction_reach_the_online_store(world: World)
     world.plant("leads", {"lead_id": "silent", "carrier": "AT&T", "received_at": at(1, 1)}, batch="second")
     features(world.tenant, days(0, 3))
     assert online(world, at(3, 1), ["silent"])["carrier"] == ["AT&T"]
+
+
+def test_a_value_that_a_correction_took_away_leaves_the_online_store(world: World) -> None:
+    plant(world)
+    features(world.tenant, days(0, 2))
+    world.plant("messages", {"message_id": "error", "lead_id": "silent", "sent_at": at(2, 3)}, batch="day")
+    features(world.tenant, days(2, 3))
+    assert online(world, at(3), ["silent"])["messages_7d"] == [1]
+
+    world.plant("messages", batch="day")
+    features(world.tenant, days(2, 3))
+
+    assert exact(online(world, at(3), LEADS)) == exact(offline(world, at(3), LEADS))
+    assert online(world, at(3), ["silent"])["messages_7d"] == [0]
+
+
+def test_rows_of_an_older_sql_are_told(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(world)
+    features(world.tenant, days(0, 2))
+    shutil.copytree(world.tenant.settings.feature_repo, tmp_path / "repo", ignore=shutil.ignore_patterns("*.py"))
+    monkeypatch.setenv("LEADWISE_FEATURE_REPO", str(tmp_path / "repo"))
+    edited = tmp_path / "repo" / "sms" / "features_market.sql"
+    edited.write_text(edited.read_text().replace("interval 7 days", "interval 14 days"))
+
+    mended = Tenant.load("demo")
+
+    assert any("features_market.sql" in note for note in features(mended, days(2, 3)).notes)
+    assert features(mended, days(0, 3)).notes == []
 
 
 def test_apply_does_nothing_the_second_time(world: World) -> None:
