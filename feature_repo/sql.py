@@ -90,21 +90,34 @@ def check_sql(
         _check_table(table, path, shift, allowed, names)
 
 
-def failed(error: duckdb.Error, sql: str, path: Path, first_line: int = 1) -> SqlError:
-    """Turn what DuckDB said about `sql` into a sentence with file and line.
+def failed(error: duckdb.Error | OSError, sql: str, path: Path, first_line: int = 1) -> SqlError:
+    """Turn what DuckDB said about `sql` into a sentence with file and line, in which no cell's value stands.
 
     Args:
-        error: raised while `sql` was bound or run, perhaps inside a wrapper on the same lines.
+        error: raised while `sql` was bound or run, perhaps inside a wrapper on the same lines; Arrow passes on what
+            DuckDB says in the middle of a stream as an OSError.
         sql: the text as it stands in the file.
         path: its file.
         first_line: line of the file at which `sql` begins.
     """
     text = str(error)
-    first = " ".join(next((line for line in text.splitlines() if line.strip()), type(error).__name__).split())
+    said = _without_values(re.split(r"\n\s*LINE \d+:", text)[0], sql)
+    first = " ".join(next((line for line in said.splitlines() if line.strip()), type(error).__name__).split())
     found = re.search(r"^LINE (\d+):", text, re.MULTILINE)
     last = sql.count("\n") + 1
     line = min(int(found.group(1)), last) if found else 1
     return SqlError(f"{path}:{line + first_line - 1}: DuckDB refuses this SQL: {first}")
+
+
+def _without_values(text: str, sql: str) -> str:
+    """What DuckDB said, without values of cells: quoted text that is no word of the SQL, and numbers."""
+    if re.match(r"(Parser|Binder|Catalog) Error", text):  # said before a row is read: these quote the SQL alone
+        return text
+    text = re.sub(r"'.*'|'.*$", "'…'", text, flags=re.DOTALL)
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    if any(quoted.lower() not in words for quoted in re.findall(r'"([^"]*)(?:"|$)', text)):
+        text = re.sub(r'".*"|".*$', '"…"', text, flags=re.DOTALL)
+    return re.sub(r"(?<!\w)[-+]?\d+(?:[.,:-]\d+)*", "…", text)
 
 
 def sql_hash(sql: str) -> str:
@@ -119,6 +132,52 @@ def tables_of(sql: str, tables: Collection[str]) -> frozenset[str]:
     tree = sqlglot.parse_one(sql, dialect="duckdb")
     named = {table.name.lower() for table in tree.find_all(exp.Table)}
     return frozenset(name for name in tables if name.lower() in named)
+
+
+def columns_named(sql: str) -> frozenset[str]:
+    """Names of columns, in lower case, that the SQL says anywhere but as the name of a result."""
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    names = {column.name for column in tree.find_all(exp.Column) if not column.is_star}
+    names |= {part.name for dot in tree.find_all(exp.Dot) for part in dot.find_all(exp.Identifier)}
+    for join in tree.find_all(exp.Join):
+        names |= {one.name for one in join.args.get("using") or ()}
+    for star in tree.find_all(exp.Star):
+        names |= {one.name for one in star.find_all(exp.Identifier)}
+    return frozenset(name.lower() for name in names)
+
+
+def passed_on(sql: str, tables: Collection[str]) -> frozenset[str]:
+    """Those of `tables` whose columns reach the result, or may, without being named: `*` all the way down."""
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    reached = _starred(tree, {cte.alias.lower(): cte.this for cte in tree.find_all(exp.CTE)}, frozenset())
+    aliases = {one.alias_or_name.lower(): one.name.lower() for one in tree.find_all(exp.Table)}
+    reached |= {aliases[name] for name in columns_named(sql) if name in aliases}  # a row as one value
+    unclear = tree.find(exp.Pivot) or any(join.method == "NATURAL" for join in tree.find_all(exp.Join))
+    return frozenset(name for name in tables if unclear or name.lower() in reached)
+
+
+def _starred(query: exp.Expression, ctes: dict[str, exp.Expression], done: frozenset[str]) -> set[str]:
+    """Tables, in lower case, of which `query` gives all columns."""
+    if isinstance(query, exp.SetOperation):
+        return _starred(query.left, ctes, done) | _starred(query.right, ctes, done)
+    if isinstance(query, exp.Subquery):
+        return _starred(query.this, ctes, done)
+    origin = query.args.get("from_") or query.args.get("from")
+    places = [one.this for one in (origin, *(query.args.get("joins") or ())) if one]
+    found: set[str] = set()
+    for star in (one for one in query.expressions if one.is_star or one.find(exp.Columns)):
+        alias = star.table.lower() if isinstance(star, exp.Column) else ""
+        for place in places:
+            name = place.name.lower() if isinstance(place, exp.Table) else ""
+            if alias and alias != place.alias_or_name.lower():
+                continue
+            if name in ctes and name not in done:
+                found |= _starred(ctes[name], ctes, done | {name})
+            elif name:
+                found.add(name)
+            elif isinstance(place, exp.Subquery):
+                found |= _starred(place, ctes, done)
+    return found
 
 
 def bare(sql: str) -> str:

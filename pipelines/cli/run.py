@@ -134,7 +134,9 @@ def _spinner(out: Console, text: str) -> Iterator[None]:
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Progress(TextColumn(text), SpinnerColumn(), TimeElapsedColumn(), console=out, transient=True) as bar:
+    columns = (TextColumn(text), SpinnerColumn(), TimeElapsedColumn())
+    # Not redirecting: what libraries print goes to the log, and Rich would bring it back to the terminal.
+    with Progress(*columns, console=out, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         bar.add_task(text, total=None)
         yield
 

@@ -121,20 +121,25 @@ class Reader:
         self._connection = duckdb.connect(config={"threads": threads, "preserve_insertion_order": True})
 
     def schema(self, file: SourceFile) -> pa.Schema:
-        """Columns of `file`; a Parquet column that holds nothing at all has the null type.
+        """Columns of `file`, which has a first row; a Parquet column that holds nothing at all has the null type.
 
         Raises:
-            SourceError: the file is not what its name says.
+            SourceError: the file is not what its name says, or holds no row.
         """
         with self._sentences(file):
             if file.format == "parquet":
                 import pyarrow.parquet as pq
 
+                if not pq.read_metadata(file.path).num_rows:
+                    raise self._no_rows(file)
                 return pa.schema([pa.field(f.name, stored_type(f.type)) for f in pq.read_schema(file.path)])
             if file.format == "json":
                 return pa.schema([pa.field(key, pa.string()) for key in self._json_keys(file)])
-            # A batch of no rows has the names; a whole one tells whether the text holds together.
-            return self._connection.sql(self._csv(file) + " LIMIT 0").to_arrow_table().schema
+            # One row has the names; only the whole file tells whether the text holds together.
+            head = self._connection.sql(self._csv(file) + " LIMIT 1").to_arrow_table()
+            if not head.num_rows:
+                raise self._no_rows(file)
+            return head.schema
 
     def batches(self, file: SourceFile, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
         """Rows of `file` in its order, at most about `rows` at once, cast to `schema`; columns it lacks are null.
@@ -149,7 +154,10 @@ class Reader:
                 if batch.num_rows:
                     yield _fit(pa.Table.from_batches([batch]), schema)
         if not total:
-            raise SourceError(f"source '{self._name}': {file.path} holds no rows: export it again")
+            raise self._no_rows(file)
+
+    def _no_rows(self, file: SourceFile) -> SourceError:
+        return SourceError(f"source '{self._name}': {file.path} holds no rows: export it again")
 
     def close(self) -> None:
         """Free the connection."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pyiceberg.expressions import And, In, NotIn
+from pyiceberg.expressions import And, EqualTo, In, NotIn
 
 from pipelines.collect.files import Reader, SourceFile, batch_ids, find
 from pipelines.collect.schema import SYSTEM, clash, settle, unite, without_empty
@@ -51,7 +51,9 @@ class _Plan:
 def ingest(tenant: "Tenant", interval: Interval) -> Report:
     """Read the sources of `interval` into `raw.<source>`; a batch read before is replaced.
 
-    Everything is looked at before anything is written: a missing or unreadable source leaves the lake as it was.
+    The columns and first row of every file are read before anything is written: a source that is missing, without
+    rows or of another kind leaves the lake as it was. A file that breaks further down leaves its own source and those
+    after it as they were; the sources before it are read and noted.
 
     Returns:
         Rows by source.
@@ -65,11 +67,11 @@ def ingest(tenant: "Tenant", interval: Interval) -> Report:
     report = Report("ingest", tenant.name, interval)
     with exclusive(tenant, "ingest"):
         plans = [_plan(tenant, lake, name, interval) for name in tenant.params.sources]
-        seen: list[dict[str, object]] = []
         with progress("ingest", sum(len(plan.files) for plan in plans)) as advance:
             for plan in plans:
-                report.counts[plan.name] = _load(tenant, lake, plan, seen, advance)
-        _note_files(lake, plans, seen)
+                counts = _load(tenant, lake, plan, advance)
+                _note_files(lake, plan, counts)
+                report.counts[plan.name] = sum(counts.values())
     return report
 
 
@@ -113,30 +115,20 @@ def _own_columns(schema: pa.Schema) -> pa.Schema:
     return pa.schema([(f.name, plain.get(f.type, f.type)) for f in schema if not f.name.startswith("_")])
 
 
-def _load(tenant: "Tenant", lake: Lake, plan: _Plan, seen: list[dict[str, object]], advance: Advance) -> int:
-    """Write one source in one commit and note its files."""
+def _load(tenant: "Tenant", lake: Lake, plan: _Plan, advance: Advance) -> dict[SourceFile, int]:
+    """Write one source in one commit; returns rows by file."""
     table = f"raw.{plan.name}"
-    if not plan.files and not lake.exists(table):
-        return 0
-    if plan.fresh_table:
-        lake.catalog.drop_table(table)
     counts: dict[SourceFile, int] = dict.fromkeys(plan.files, 0)
+    if not plan.files and not lake.exists(table):
+        return counts
+    if plan.fresh_table:
+        # Read to the end before the old rows go; a second time is cheaper than a copy on disk, and rare.
+        for _ in _rows(tenant, plan, dict(counts), lambda _: None):
+            pass
+        lake.catalog.drop_table(table)
     rows = _rows(tenant, plan, counts, advance)
     lake.write(table, pa.schema([*plan.schema, *SYSTEM]), rows, replace=("_batch_id", plan.batches))
-    for file in plan.files:
-        schema = plan.schemas[file]
-        seen.append(
-            {
-                "source": plan.name,
-                "_batch_id": file.batch_id,
-                "file": str(file.path),
-                "columns": json.dumps(schema.names),
-                "typed": file.format == "parquet",
-                "rows": counts[file],
-                "_loaded_at": utc_now(),
-            }
-        )
-    return sum(counts.values())
+    return counts
 
 
 def _rows(tenant: "Tenant", plan: _Plan, counts: dict[SourceFile, int], advance: Advance) -> Iterator[pa.Table]:
@@ -165,8 +157,19 @@ def _stamped(batch: pa.Table, file: SourceFile, offset: int, now: object) -> pa.
     return pa.Table.from_arrays([*batch.columns, *system], schema=pa.schema([*batch.schema, *SYSTEM]))
 
 
-def _note_files(lake: Lake, plans: Sequence[_Plan], seen: Sequence[Mapping[str, object]]) -> None:
-    batches = sorted({batch for plan in plans for batch in plan.batches})
-    rows = pa.Table.from_pylist(list(seen), schema=FILES_SCHEMA)
-    stale = And(In("source", [plan.name for plan in plans]), In("_batch_id", batches))
-    lake.write(FILES, FILES_SCHEMA, [rows], replace=stale)
+def _note_files(lake: Lake, plan: _Plan, counts: Mapping[SourceFile, int]) -> None:
+    """Note the files of one source, right after their rows."""
+    seen = [
+        {
+            "source": plan.name,
+            "_batch_id": file.batch_id,
+            "file": str(file.path),
+            "columns": json.dumps(plan.schemas[file].names),
+            "typed": file.format == "parquet",
+            "rows": counts[file],
+            "_loaded_at": utc_now(),
+        }
+        for file in plan.files
+    ]
+    stale = And(EqualTo("source", plan.name), In("_batch_id", plan.batches))
+    lake.write(FILES, FILES_SCHEMA, [pa.Table.from_pylist(seen, schema=FILES_SCHEMA)], replace=stale)

@@ -67,6 +67,7 @@ def prepare(
     narrow_typed = _typed_sql(contract, inner, columns, False, mapping, run_end, set(needed)) if as_it_is else typed
     return Mapped(
         contract,
+        mapping,
         sources,
         f"SELECT *, {hashes} FROM ({typed})",
         runs,

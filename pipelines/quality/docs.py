@@ -1,11 +1,13 @@
 """Great Expectations' Data Docs of the runs that decided, without personal data."""
 
+import math
 import re
 import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ KEPT = 5
 """Results of a table that stay in the docs; older ones are deleted."""
 
 _LIKE_A_PHONE = re.compile(r"\+?\d[\d\s().-]{6,}\d")
+_LONG = 10_000_000  # eight digits before the point
 _MASK = "•••"
 
 
@@ -140,7 +143,7 @@ def _result(tally: Tally) -> Any:
             "missing_count": missing,
             "missing_percent": 100 * missing / rows if rows else 0.0,
             "unexpected_percent_total": 100 * bad / rows if rows else 0.0,
-            "unexpected_percent_nonmissing": 100 * bad / (rows - missing) if rows > missing else 0.0,
+            "unexpected_percent_nonmissing": 100 * bad / asked if asked else 0.0,
         },
     )
 
@@ -149,6 +152,8 @@ def _masked(value: Any) -> Any:
     """Digits that could be a phone which strayed into another column are not shown."""
     if isinstance(value, list):
         return ", ".join(str(_masked(one)) for one in value)
+    if isinstance(value, Real):
+        return _MASK if _LONG <= abs(float(value)) < math.inf else value
     return _LIKE_A_PHONE.sub(_MASK, value) if isinstance(value, str) and not _is_time(value) else value
 
 

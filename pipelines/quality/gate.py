@@ -36,8 +36,8 @@ SYSTEM = pa.schema(
 )
 """What clean tables keep beside the contract's columns."""
 
-# A day smaller than this is judged with the others of its run: a few bad rows of a few are no verdict on a batch.
-_OWN_VERDICT = 100
+# A smaller batch counts only with the others of its run: a few bad rows of a few are no verdict on it.
+_OWN_VERDICT = 10
 _WORTH_TIDYING = 20_000
 
 
@@ -214,7 +214,11 @@ class Gate:
         return pa.table(columns)
 
     def _verdict(self, max_share: float) -> str | None:
-        """Why the batch as a whole is refused, or None."""
+        """Why the run is refused as a whole, or None.
+
+        Each batch of at least 10 rows is held against `max_share` by itself, and all rows of the run together;
+        smaller batches count only there. One bad row alone never stops, however few came with it.
+        """
         table, outcome = f"table '{self._contract.name}'", self._outcome
         for name, lost in self._unread.items():
             if lost > 1 and lost == self._cells[name]:
@@ -227,7 +231,6 @@ class Gate:
         judged = [one for one in batches if one[2] >= _OWN_VERDICT or len(self._seen) == 1]
         judged.append(("this run", sum(self._failed.values()), sum(self._seen.values())))
         for label, bad, rows in judged:
-            # One bad row must not stop a night's run, however few came with it.
             if bad > 1 and bad > max_share * rows:
                 rule, column_name = outcome.rules.most_common(1)[0][0]
                 return (

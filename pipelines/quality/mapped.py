@@ -1,5 +1,6 @@
 """Runs a mapping over the collected batches and hands out typed chunks, in flat memory."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from expectations.rules import UNIQUE_RULES
+from feature_repo.sql import failed
+from pipelines.core.errors import SqlError
 from pipelines.quality.sources import Collected
 
 if TYPE_CHECKING:
     from expectations.contract import Contract
+    from feature_repo.mappings import MappingSql
     from pipelines.lake.catalog import Lake
 
 HASH = "_hash_"
+
+# What DuckDB says of rows, also where Arrow passes it on; the machine's troubles are not the SQL's.
+_OF_ROWS = re.compile(r"(Conversion|Out of Range|Invalid Input|Binder|Constraint|Invalid Type|Mismatch Type) Error")
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Mapped:
 
     Attributes:
         contract: what the rows have to keep.
+        mapping: its SQL as it stands in its file.
         sources: what was collected, by name.
         sql: typed SELECT around the mapping: contract columns, texts of unreadable cells, lineage, latest instant,
             hashes.
@@ -35,6 +43,7 @@ class Mapped:
     """
 
     contract: "Contract"
+    mapping: "MappingSql"
     sources: Mapping[str, Collected]
     sql: str
     runs: tuple[tuple[str, ...], ...]
@@ -67,19 +76,44 @@ class Mapped:
     def _run(self, lake: "Lake", sql: str, columns: Sequence[str] | None, rows: int) -> Iterator[pa.Table]:
         for run in self.runs:
             with _connection(lake) as connection:
-                for name, source in self.sources.items():
-                    reader = source.rows(lake, run if set(run) <= set(source.batches) else None, columns)
-                    if name == self.streamed:
-                        connection.register(name, reader)
-                    else:
-                        connection.register("_incoming", reader)
-                        connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM _incoming').fetchall()
-                        connection.unregister("_incoming")
-                _lock(connection)
+                self._load(connection, lake, run, columns)
                 batch = run[0] if len(run) == 1 else ""
-                for part in connection.sql(sql.replace("$batch", f"'{batch}'")).to_arrow_reader(rows):
-                    if part.num_rows:
-                        yield pa.Table.from_batches([part])
+                try:
+                    for part in connection.sql(sql.replace("$batch", f"'{batch}'")).to_arrow_reader(rows):
+                        if part.num_rows:
+                            yield pa.Table.from_batches([part])
+                except (duckdb.Error, OSError) as error:
+                    if not _OF_ROWS.match(str(error)) or "get_next failed" in str(error):
+                        raise
+                    raise self._failed(lake, run, error) from None
+
+    def _load(
+        self, connection: duckdb.DuckDBPyConnection, lake: "Lake", run: tuple[str, ...], columns: Sequence[str] | None
+    ) -> None:
+        """Give `connection` the rows of a run, and nothing else."""
+        for name, source in self.sources.items():
+            reader = source.rows(lake, run if set(run) <= set(source.batches) else None, columns)
+            if name == self.streamed:
+                connection.register(name, reader)
+            else:
+                connection.register("_incoming", reader)
+                connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM _incoming').fetchall()
+                connection.unregister("_incoming")
+        _lock(connection)
+
+    def _failed(self, lake: "Lake", run: tuple[str, ...], error: duckdb.Error | OSError) -> SqlError:
+        """The sentence about a run that failed; the mapping is run as it is written, for its line."""
+        mapping = self.mapping
+        with _connection(lake) as connection:
+            self._load(connection, lake, run, None)
+            try:
+                for _ in connection.sql(mapping.sql).to_arrow_reader(10_000):
+                    pass
+            except (duckdb.Error, OSError) as again:
+                if _OF_ROWS.match(str(again)):
+                    return failed(again, mapping.sql, mapping.path, mapping.first_line)
+        text = str(error).split("\nLINE ")[0]  # a line of the SQL around the mapping says nothing
+        return failed(duckdb.Error(text), mapping.sql, mapping.path, max(mapping.first_line, 1))
 
 
 def _gathered(parts: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

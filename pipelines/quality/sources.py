@@ -1,13 +1,14 @@
 """What was collected of the sources a mapping reads: batches, files, columns, and a stream of rows."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyiceberg.expressions import And, EqualTo, In
 
+from feature_repo.sql import columns_named, passed_on, tables_of
 from pipelines.collect.files import batch_ids
 from pipelines.collect.ingest import FILES
 from pipelines.core.errors import BatchRejected, NotReady, nearest
@@ -16,6 +17,7 @@ from pipelines.lake.catalog import Lake
 
 if TYPE_CHECKING:
     from expectations.contract import Contract
+    from feature_repo.mappings import MappingSql
     from pipelines.core.tenant import Tenant
 
 LINEAGE = {
@@ -141,3 +143,24 @@ def check_columns(contract: "Contract", source: Collected) -> None:
                 f"table '{contract.name}': {file} has the column '{unknown[0]}', which {contract.path} does not know:"
                 f" nothing was published; {nearest(unknown[0], wanted)} Leave it out or describe it in the contract"
             )
+
+
+def check_named(source: Collected, mappings: "Collection[MappingSql]") -> None:
+    """Hold the files of a source against the mappings that read it: a column none of them names would be lost.
+
+    A source that some table takes as it is, or a mapping passes on with `*`, is held against that contract instead.
+
+    Raises:
+        BatchRejected: a file has a column that no mapping names.
+    """
+    readers = [mapping for mapping in mappings if tables_of(mapping.sql, [source.name])]
+    if not readers or any(passed_on(mapping.sql, [source.name]) for mapping in readers):
+        return
+    named = frozenset[str]().union(*(columns_named(mapping.sql) for mapping in readers))
+    for file, columns in source.files.items():
+        for name in columns:
+            if name.lower() not in named:
+                raise BatchRejected(
+                    f"source '{source.name}': {file} has the column '{name}', which {readers[0].path} never names:"
+                    " nothing was published; name it in mapping.sql or drop it from the export"
+                )

@@ -16,7 +16,7 @@ from pipelines.quality import docs
 from pipelines.quality.binding import prepare
 from pipelines.quality.mapped import Mapped
 from pipelines.quality.quiet import quiet
-from pipelines.quality.sources import collected
+from pipelines.quality.sources import check_named, collected
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -67,7 +67,10 @@ def _plans(tenant: "Tenant", lake: Lake, interval: Interval) -> list[Mapped]:
     sources = {name: collected(tenant, lake, name, interval) for name in tenant.params.sources}
     latest = max(interval.end, midnight(tenant.params.run.end))
     threads = tenant.settings.threads
-    return [prepare(contract, mappings[name], sources, latest, threads) for name, contract in contracts.items()]
+    plans = [prepare(contract, mappings[name], sources, latest, threads) for name, contract in contracts.items()]
+    for source in sources.values():
+        check_named(source, mappings.values())
+    return plans
 
 
 def _judge(

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from feature_repo.sql import _FUNCTIONS, bare, check_sql, sql_hash
+from feature_repo.sql import _FUNCTIONS, bare, check_sql, columns_named, failed, passed_on, sql_hash
 from pipelines.core.errors import SqlError
 
 PATH = Path("features_x.sql")
@@ -113,3 +113,50 @@ def test_hash_looks_at_meaning_alone() -> None:
 
 def test_closing_semicolons_go_and_lines_stay() -> None:
     assert bare("select 1;\n-- end ;\n").rstrip() == "select 1\n-- end ;"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cast(phone as integer)",
+        "cast(phone as date)",
+        "strptime(phone, '%Y')",
+        "json(phone)",
+        "cast(n as integer)",
+        "n * n",
+        "phone::integer[]",
+    ],
+)
+def test_failure_on_a_row_does_not_say_its_value(expression: str) -> None:
+    sql = f"select\n{expression} from t"
+    with duckdb.connect() as connection:
+        connection.execute("create table t as select '+5255''12345600' as phone, 5255123456001 as n").fetchall()
+        with pytest.raises(duckdb.Error) as caught:
+            connection.sql(sql).fetchall()
+    sentence = str(failed(caught.value, sql, PATH))
+    assert sentence.startswith("features_x.sql:")
+    assert not [part for part in ("5255", "12345600") if part in sentence]
+
+
+def test_failure_before_a_row_keeps_names() -> None:
+    error = duckdb.BinderException('Binder Error: Referenced column "phne" not found in FROM clause!')
+    assert 'column "phne" not found' in str(failed(error, "select phne from t", PATH))
+
+
+@pytest.mark.parametrize(
+    ("sql", "passed", "named"),
+    [
+        ("select a, t.b as c from t where d > 0", False, "abd"),
+        ("with x as (select *, 1 as z from t) select a from x", False, "a"),
+        ("with x as (select * from t) select * from x", True, ""),
+        ("with t as (select * from t) select t.* from t", True, ""),
+        ("select count(*) as n, min(a) as b from t", False, "a"),
+        ("select a from t union all select * from t", True, "a"),
+        ("select u.*, t.a from t join (select b from t) as u using (c)", False, "abc"),
+        ("select u.* from t join (select * from t) as u using (c)", True, "c"),
+        ("select t from t", True, "t"),
+    ],
+)
+def test_columns_a_mapping_names_or_passes_on(sql: str, passed: bool, named: str) -> None:
+    assert passed_on(sql, {"t"}) == ({"t"} if passed else set())
+    assert columns_named(sql) == set(named)

@@ -165,3 +165,38 @@ def test_source_that_feeds_nothing_is_a_misspelt_one(make: Make) -> None:
     (tenant.home / "m.csv").write_text("place,n\na,1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"'markt'.*did you mean 'market'"):
         load(tenant)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [("place,n\n", "1"), ("place,n\n" + "a,1\n" * 100_000 + "a,1,2,3\n", "2")],
+    ids=["no row: nothing is written", "breaks late: what stands before is read and noted"],
+)
+def test_rows_and_notes_agree_when_a_later_source_breaks(make: Make, text: str, first: str) -> None:
+    tenant = make("{home}/m.csv", more={"other": {"path": "{home}/o.csv"}})
+    sql = "-- table: market\nselect place, n from market union all select place, n from other\n"
+    (tenant.sql_dir / "mapping.sql").write_text(sql, encoding="utf-8")
+    (tenant.home / "o.csv").write_text("place,n\nb,1\n", encoding="utf-8")
+    (tenant.home / "m.csv").write_text("place,n\na,1\n", encoding="utf-8")
+    load(tenant)
+    (tenant.home / "m.csv").write_text("place,n\na,2\na,2\n", encoding="utf-8")
+    (tenant.home / "o.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(SourceError, match=r"o\.csv"):
+        load(tenant)
+    lake = Lake(tenant)
+    rows = {name: lake.read(f"raw.{name}").to_pylist() for name in ("market", "other")}
+    assert (rows["market"][0]["n"], rows["other"][0]["place"], len(rows["other"])) == (first, "b", 1)
+    noted = {row["source"]: row["rows"] for row in lake.read("raw._files").to_pylist()}
+    assert noted == {name: len(held) for name, held in rows.items()}
+
+
+def test_old_rows_stay_when_files_of_another_type_break(make: Make) -> None:
+    tenant = make("{home}/in/*")
+    (tenant.home / "in").mkdir()
+    _parquet(pa.array([1]))(tenant.home / "in" / "a.parquet")
+    load(tenant)
+    (tenant.home / "in" / "a.parquet").unlink()
+    (tenant.home / "in" / "b.csv").write_text("place,n\n" + "a,1\n" * 100_000 + "a,1,2,3\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="can't be read as csv"):
+        load(tenant)
+    assert [row["n"] for row in Lake(tenant).read("raw.market").to_pylist()] == [1]

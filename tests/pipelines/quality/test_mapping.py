@@ -98,7 +98,9 @@ def test_mapping_sees_the_whole_source(sell: Callable[..., Tenant]) -> None:
 
 
 def test_groups_have_a_place_of_their_own(sell: Callable[..., Tenant]) -> None:
-    mapping = "select day as sale_id, max(day) as sold_at, sum(cents) as amount from sold group by day"
+    mapping = (
+        "select day as sale_id, max(day) as sold_at, sum(cents) as amount from sold where id is not null group by day"
+    )
     rows = rows_of(sell(ROWS, mapping))
     assert [(row["sale_id"], row["amount"]) for row in rows] == [("2026-03-01", 350), ("2026-03-02", 300)]
     assert {row["_batch_id"] for row in rows} == {"bulk"}
@@ -118,6 +120,7 @@ def test_groups_have_a_place_of_their_own(sell: Callable[..., Tenant]) -> None:
         (PLAIN + " where random() > 0.5", SqlError, "random"),
         (PLAIN.replace("from sold", "from 'in.parquet'"), SqlError, "mapping.sql:2"),
         (PLAIN.replace("as amount", "> 0 as amount"), BatchRejected, "'amount' is of type boolean.*integer"),
+        (PLAIN.replace("cents // 100", "1"), BatchRejected, r"in.parquet has the column 'cents'.*mapping.sql.*name it"),
     ],
 )
 def test_mapping_that_fails_is_a_sentence(
@@ -126,6 +129,22 @@ def test_mapping_that_fails_is_a_sentence(
     with pytest.raises(kind, match=says) as caught:
         sell(ROWS, mapping)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        "select id as sale_id, day as sold_at,\n\n cast(phone as integer) as amount, from sold",
+        "with x as (select * from sold)\nselect id as sale_id, day as sold_at,\n phone::integer as amount from x",
+        "select day as sale_id, max(day) as sold_at,\n\n sum(phone::int) as amount from sold where id > '' group by 1",
+    ],
+)
+def test_mapping_that_fails_on_a_row_names_its_line_and_no_phone(sell: Callable[..., Tenant], mapping: str) -> None:
+    phones = pa.array(["1"] * 5000 + ["+525512345600"])
+    rows = pa.table({"id": [f"s{i}" for i in range(5001)], "day": ["2026-03-01"] * 5001, "phone": phones})
+    with pytest.raises(SqlError, match=r"mapping.sql:4: .*Could not convert string '…' to INT32") as caught:
+        sell(rows, mapping)
+    assert "5512345600" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,22 @@ def test_few_bad_rows_do_not_stop_a_night(bring: Visits) -> None:
     assert bring([visit(1), visit(2, phone="nobody")]).counts["quarantined"] == 1
 
 
+@pytest.mark.parametrize(("rows", "refused"), [(9, False), (10, True)])
+def test_small_day_is_judged_by_itself(tenant: Tenant, rows: int, refused: bool) -> None:
+    days = [DAY, DAY + timedelta(days=1)]
+    for day, count, bad in ((days[0], 40, 0), (days[1], rows, 3)):
+        stamp = {"came_at": f"{day} 10:00:00", "left_at": None, "received_at": f"{day} 12:00:00"}
+        visits = [{**visit(i), **stamp, **({"shop": "west"} if i < bad else {})} for i in range(count)]
+        write_csv(tenant.home / "in" / "visits" / f"{day}.csv", visits)
+    both = Interval.of_days(days[0], days[1] + timedelta(days=1))
+    ingest(tenant, both)
+    if refused:
+        with pytest.raises(BatchRejected, match=f"3 of 10 rows of batch {days[1]}"):
+            validate(tenant, both)
+    else:
+        assert validate(tenant, both).counts["quarantined"] == 3
+
+
 def test_day_without_a_file_removes_what_was_there(tenant: Tenant, bring: Visits) -> None:
     bring(GOOD)
     (tenant.home / "in" / "visits" / f"{DAY}.csv").rename(tenant.home / "in" / "visits" / "2026-03-09.csv")
@@ -170,12 +186,13 @@ def test_validate_before_ingest_is_said(tenant: Tenant) -> None:
 
 def test_people_never_see_a_phone(tenant: Tenant, bring: Visits) -> None:
     strayed = "+52 55 9999 8888"
-    report = bring([*GOOD, visit(90, phone="+52551234777"), visit(91, shop=strayed)])
+    numbers = visit(92, things="525512345600"), visit(93, spent="-525512345600")
+    report = bring([*GOOD, visit(90, phone="+52551234777"), visit(91, shop=strayed), *numbers])
     pages = [*tenant.docs_dir.rglob("*.html"), *tenant.docs_dir.rglob("*.json")]
     assert index_path(tenant) in pages
     texts = "".join(page.read_text(encoding="utf-8") for page in pages) + json.dumps(report.to_dict())
     assert "left_after_came" in texts or "One leaves after one came" in texts
-    for phone in ("+52551234777", strayed, "+525512340001"):
+    for phone in ("+52551234777", strayed, "+525512340001", "525512345600"):
         assert phone not in texts
 
 
