@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _E164 = r"^\+[1-9][0-9]{6,14}$"
+_Shape = tuple[str, tuple[int, ...]]
+"""Pattern of national numbers, and the lengths they may have."""
+
 _KINDS = (
     "fixed_line",
     "mobile",
@@ -96,8 +99,13 @@ def _country_code(head: str) -> int | None:
 def _valid_nationals(code: int, numbers: pa.Array) -> pa.Array:
     """Which national numbers of a country code are valid and mean themselves (nothing would be stripped off)."""
     valid = claimed = pa.repeat(False, len(numbers))
-    for leading, types, stripped in _regions(code):
-        right = pc.match_substring_regex(numbers, types)
+    sizes = pc.utf8_length(numbers)
+    for leading, (general, shapes), stripped in _regions(code):
+        right = pa.repeat(False, len(numbers))
+        for pattern, lengths in shapes:
+            fits = pc.is_in(sizes, value_set=pa.array(lengths, sizes.type))
+            right = pc.or_(right, pc.and_(fits, pc.match_substring_regex(numbers, pattern)))
+        right = pc.and_(right, pc.match_substring_regex(numbers, general))
         claims = pc.match_substring_regex(numbers, leading) if leading else right
         mine = pc.and_not(claims, claimed)
         plain = pc.invert(pc.match_substring_regex(numbers, stripped)) if stripped else pa.repeat(True, len(numbers))
@@ -107,25 +115,34 @@ def _valid_nationals(code: int, numbers: pa.Array) -> pa.Array:
 
 
 @cache
-def _regions(code: int) -> tuple[tuple[str | None, str, str | None], ...]:
-    """Per region of a country code: pattern of its leading digits, of its numbers, of prefixes the parser strips."""
+def _regions(code: int) -> tuple[tuple[str | None, tuple[str, tuple[_Shape, ...]], str | None], ...]:
+    """Per region of a country code: patterns of its leading digits, its numbers by kind, and the prefixes it strips."""
     import phonenumbers
     from phonenumbers.phonemetadata import PhoneMetadata
 
-    found: list[tuple[str | None, str, str | None]] = []
+    found: list[tuple[str | None, tuple[str, tuple[_Shape, ...]], str | None]] = []
     strip = None
     for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
         metadata: Any = PhoneMetadata.metadata_for_region_or_calling_code(code, region)
         if metadata is None:
             continue
-        types = [_desc_pattern(getattr(metadata, kind)) for kind in _KINDS]
-        union = "|".join(pattern for pattern in types if pattern)
+        shapes = _shapes([getattr(metadata, kind) for kind in _KINDS], tuple(metadata.general_desc.possible_length))
         if not found and metadata.national_prefix_for_parsing:
             strip = f"^(?:{metadata.national_prefix_for_parsing})"  # the parser knows the main region only
         leading = f"^(?:{metadata.leading_digits})" if metadata.leading_digits else None
-        if union:
-            found.append((leading, f"^(?:{union})$", strip))
+        if shapes:
+            found.append((leading, (f"^{_desc_pattern(metadata.general_desc) or '.*'}$", shapes), strip))
     return tuple(found)
+
+
+def _shapes(descriptions: list[Any], general: tuple[int, ...]) -> tuple[_Shape, ...]:
+    """Patterns of the kinds of number, those of equal lengths in one; a kind without lengths has the general ones."""
+    by_lengths: dict[tuple[int, ...], list[str]] = {}
+    for description in descriptions:
+        if (pattern := _desc_pattern(description)) is not None:
+            lengths = tuple(description.possible_length) or general
+            by_lengths.setdefault(tuple(n for n in lengths if n in general), []).append(pattern)
+    return tuple((f"^(?:{'|'.join(patterns)})$", lengths) for lengths, patterns in by_lengths.items() if lengths)
 
 
 def _desc_pattern(desc: Any) -> str | None:

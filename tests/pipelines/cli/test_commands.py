@@ -115,8 +115,8 @@ def test_options_reach_the_steps(recorded: list[Any], var: Path) -> None:
     assert [given for *_, given in recorded] == [
         {"target": "conversion"},
         {"target": None},
-        {"with_phone": True},
-        {"with_phone": False},
+        {"target": None, "with_phone": True},
+        {"target": None, "with_phone": False},
     ]
 
 
