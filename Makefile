@@ -40,7 +40,7 @@ check: setup ## ruff, mypy --strict, import layers
 	$(BIN)/lint-imports
 
 bench: setup ## figures side by side with the usual way, into var/bench/
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 clean: ## remove var/
 	rm -rf var
