@@ -71,11 +71,6 @@ class AsOf:
         """`query`, streamed in batches of about `rows`."""
         return self._run(sql, as_of, params).to_arrow_reader(rows)
 
-    def keep(self, table: str, sql: str, as_of: datetime, params: Params | None = None) -> None:
-        """Make the temporary table `table` of the rows that a SELECT gives as of an instant."""
-        self.at(as_of)
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}", self._bound(sql, as_of, params))
-
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, for steps that keep tables of their own beside the views."""
