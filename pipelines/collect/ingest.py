@@ -1,15 +1,24 @@
-"""The step `ingest`: files of every source into `raw`, as they are, with batch, file, row and time of arrival."""
+"""The step `ingest`: every source into `raw`, as it is, with batch, file, row and time of arrival."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pyiceberg.expressions import And, EqualTo, In, NotIn
+from pyiceberg.expressions import NotIn
 
-from pipelines.collect.files import Reader, SourceFile, batch_ids, find
+from pipelines.collect import notes
+from pipelines.collect.databases import Sessions
+from pipelines.collect.feeds import Feed, FileFeed, Part, QueryFeed
+from pipelines.collect.growing import Note
+from pipelines.collect.notes import FILES as FILES
+from pipelines.collect.patience import patiently
 from pipelines.collect.schema import SYSTEM, clash, settle, unite, without_empty
 from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.interval import Interval, utc_now
@@ -20,20 +29,7 @@ from pipelines.lake.catalog import Lake
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
 
-FILES = "raw._files"
-"""One row per file that was read: which columns it had, so that a missing one is not taken for an empty one."""
-
-FILES_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("_batch_id", pa.string()),
-        ("file", pa.string()),
-        ("columns", pa.string()),
-        ("typed", pa.bool_()),
-        ("rows", pa.int64()),
-        ("_loaded_at", pa.timestamp("us")),
-    ]
-)
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -41,38 +37,106 @@ class _Plan:
     """What will be read of one source."""
 
     name: str
-    files: list[SourceFile]
-    batches: list[str]
-    schemas: dict[SourceFile, pa.Schema]
+    feed: Feed
+    schemas: dict[Part, pa.Schema]
     schema: pa.Schema
     fresh_table: bool = False
+
+
+@dataclass
+class _Desk:
+    """What a run works with."""
+
+    tenant: "Tenant"
+    lake: Lake
+    interval: Interval
+    sessions: Sessions
+    folder: Path
+
+    def connection(self, name: str) -> str | None:
+        """The database that source `name` reads, if it reads one."""
+        source = self.tenant.params.sources[name]
+        return source.connection if source.query else None
+
+    def tried(self, name: str, call: Callable[[], _T]) -> _T:
+        """Call for source `name`; where it reads a database that broke off, begin again with a new snapshot.
+
+        A bucket is asked again request by request.
+        """
+        connection = self.connection(name)
+        return patiently(call, partial(self.sessions.drop, connection)) if connection else call()
 
 
 def ingest(tenant: "Tenant", interval: Interval) -> Report:
     """Read the sources of `interval` into `raw.<source>`; a batch read before is replaced.
 
-    The columns and first row of every file are read before anything is written: a source that is missing, without
+    The columns and first row of everything are read before anything is written: a source that is missing, without
     rows or of another kind leaves the lake as it was. A file that breaks further down leaves its own source and those
-    after it as they were; the sources before it are read and noted.
+    after it as they were; the sources before it are read and noted. Of a growing folder only new files are read.
+    A database is read in one snapshot; what breaks off is begun again a little later, twice.
 
     Returns:
-        Rows by source.
+        Rows by source; in `notes` files that were rewritten or wait for the next run.
 
     Raises:
         SourceError: a source is missing, empty, unreadable, or changed the type of a column.
-        ConfigError: a source that feeds no table.
+        SourceUnreachable: a database or bucket does not answer.
+        ConfigError: a source that feeds no table, or an unknown connection.
     """
     _refuse_idle_sources(tenant)
-    lake = Lake(tenant)
     report = Report("ingest", tenant.name, interval)
-    with exclusive(tenant, "ingest"):
-        plans = [_plan(tenant, lake, name, interval) for name in tenant.params.sources]
-        with progress("ingest", sum(len(plan.files) for plan in plans)) as advance:
-            for plan in plans:
-                counts = _load(tenant, lake, plan, advance)
-                _note_files(lake, plan, counts)
-                report.counts[plan.name] = sum(counts.values())
+    report.counts = dict.fromkeys(tenant.params.sources, 0)
+    with exclusive(tenant, "ingest"), _desk(tenant, interval) as desk, _plans(desk) as plans:
+        for plan, rows in _loaded(desk, plans):
+            report.counts[plan.name] = sum(rows.values())
+            report.notes += plan.feed.notes(rows)
     return report
+
+
+def _loaded(desk: _Desk, plans: Sequence[_Plan]) -> Iterator[tuple[_Plan, dict[str, int]]]:
+    """Write every source; yields each plan with its rows by part, once its group is written."""
+    with progress("ingest", sum(len(plan.feed.parts) for plan in plans)) as advance:
+        for group in _groups(desk, plans):
+            load = partial(_load_all, desk, group, advance)
+            yield from zip(group, desk.tried(group[0].name, load), strict=True)
+
+
+@contextmanager
+def _desk(tenant: "Tenant", interval: Interval) -> Iterator[_Desk]:
+    """A place for what is fetched, and the snapshots; both go when the run ends."""
+    room = tenant.home / "tmp"
+    room.mkdir(parents=True, exist_ok=True)
+    for left in room.glob("ingest-*"):  # of a run that was killed: nobody else holds the lock
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="ingest-", dir=room))
+    sessions = Sessions()
+    try:
+        yield _Desk(tenant, Lake(tenant), interval, sessions, folder)
+    finally:
+        sessions.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _plans(desk: _Desk) -> Iterator[list[_Plan]]:
+    """The plan of every source, before anything is written."""
+    plans: list[_Plan] = []
+    try:
+        for name in desk.tenant.params.sources:
+            plans.append(desk.tried(name, partial(_plan, desk, name)))
+        yield plans
+    finally:
+        for plan in plans:
+            plan.feed.close()
+
+
+def _groups(desk: _Desk, plans: Iterable[_Plan]) -> list[list[_Plan]]:
+    """Sources that share a snapshot together, each other source by itself, in the order they are listed."""
+    groups: dict[str, list[_Plan]] = {}
+    for plan in plans:
+        connection = desk.connection(plan.name)
+        groups.setdefault(f"connection {connection}" if connection else f"source {plan.name}", []).append(plan)
+    return list(groups.values())
 
 
 def _refuse_idle_sources(tenant: "Tenant") -> None:
@@ -92,22 +156,35 @@ def _refuse_idle_sources(tenant: "Tenant") -> None:
             )
 
 
-def _plan(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> _Plan:
-    source = tenant.params.sources[name]
-    files, ids = find(tenant, name, source, interval), batch_ids(source, interval)
-    reader = Reader(name, tenant.settings.threads)
-    schemas = {file: reader.schema(file) for file in files}
-    reader.close()
-    fresh = unite(name, [(str(file.path), schema) for file, schema in schemas.items()])
+def _plan(desk: _Desk, name: str) -> _Plan:
+    lake, source = desk.lake, desk.tenant.params.sources[name]
     table = lake.table(f"raw.{name}")
     stored = _own_columns(table.schema().as_arrow()) if table is not None else None
-    schema, clashes = settle(fresh, stored)
-    if clashes and stored is not None:
-        # Rows of other batches bind the types; a table made of nothing but what is replaced binds nothing.
-        if lake.count(f"raw.{name}", NotIn("_batch_id", ids)):
-            raise clash(name, clashes[0], fresh, stored)
-        return _Plan(name, files, ids, schemas, without_empty(fresh), fresh_table=True)
-    return _Plan(name, files, ids, schemas, schema)
+    feed = _feed(desk, name, stored)
+    try:
+        schemas = feed.schemas()
+        fresh = unite(name, [(part.name, schema) for part, schema in schemas.items()])
+        schema, clashes = settle(fresh, stored)
+        if clashes and stored is not None:
+            # Rows of other batches bind the types; a table made of nothing but what is replaced binds nothing.
+            if source.grows or lake.count(f"raw.{name}", NotIn("_batch_id", feed.batches)):
+                raise clash(name, clashes[0], fresh, stored)
+            return _Plan(name, feed, schemas, without_empty(fresh), fresh_table=True)
+    except BaseException:
+        feed.close()
+        raise
+    return _Plan(name, feed, schemas, schema)
+
+
+def _feed(desk: _Desk, name: str, stored: pa.Schema | None) -> Feed:
+    source = desk.tenant.params.sources[name]
+    if source.query:
+        return QueryFeed(desk.tenant, name, desk.interval, desk.sessions)
+    noted: list[Note] = []
+    if source.grows:
+        notes.Delivery(desk.lake, name).catch_up()
+        noted = notes.noted(desk.lake, name)
+    return FileFeed(desk.tenant, name, desk.interval, desk.folder / name, stored, noted)
 
 
 def _own_columns(schema: pa.Schema) -> pa.Schema:
@@ -115,61 +192,75 @@ def _own_columns(schema: pa.Schema) -> pa.Schema:
     return pa.schema([(f.name, plain.get(f.type, f.type)) for f in schema if not f.name.startswith("_")])
 
 
-def _load(tenant: "Tenant", lake: Lake, plan: _Plan, advance: Advance) -> dict[SourceFile, int]:
-    """Write one source in one commit; returns rows by file."""
-    table = f"raw.{plan.name}"
-    counts: dict[SourceFile, int] = dict.fromkeys(plan.files, 0)
-    if not plan.files and not lake.exists(table):
-        return counts
-    if plan.fresh_table:
-        # Read to the end before the old rows go; a second time is cheaper than a copy on disk, and rare.
-        for _ in _rows(tenant, plan, dict(counts), lambda _: None):
-            pass
-        lake.catalog.drop_table(table)
-    rows = _rows(tenant, plan, counts, advance)
-    lake.write(table, pa.schema([*plan.schema, *SYSTEM]), rows, replace=("_batch_id", plan.batches))
+def _load_all(desk: _Desk, plans: Sequence[_Plan], advance: Advance) -> list[dict[str, int]]:
+    """Write the sources of one snapshot, one after the other; returns rows by part."""
+    return [_load(desk, plan, advance) for plan in plans]
+
+
+def _load(desk: _Desk, plan: _Plan, advance: Advance) -> dict[str, int]:
+    """Write one source in one commit, and note what was read right after."""
+    lake, feed, table = desk.lake, plan.feed, f"raw.{plan.name}"
+    counts: dict[str, int] = dict.fromkeys((part.name for part in feed.parts), 0)
+    delivery = notes.Delivery(lake, plan.name) if desk.tenant.params.sources[plan.name].grows else None
+    if feed.parts or (feed.batches and lake.exists(table)):
+        rows = _announced(delivery, plan, counts, _rows(desk, plan, counts, advance))
+        if plan.fresh_table:
+            rows = _spooled(rows, desk.folder / f"{plan.name}.arrow")  # read to the end before the old rows go
+            if lake.exists(table):
+                lake.catalog.drop_table(table)
+        schema, summary = pa.schema([*plan.schema, *SYSTEM]), delivery.summary if delivery else None
+        lake.write(table, schema, rows, replace=("_batch_id", feed.batches), summary=summary)
+    fresh = [*notes.made(plan.name, plan.schemas, counts), *feed.touched]
+    notes.write(lake, plan.name, fresh, [*feed.batches, *(note["_batch_id"] for note in feed.touched)])
+    if delivery:
+        delivery.done()
     return counts
 
 
-def _rows(tenant: "Tenant", plan: _Plan, counts: dict[SourceFile, int], advance: Advance) -> Iterator[pa.Table]:
+def _spooled(rows: Iterator[pa.Table], path: Path) -> Iterator[pa.Table]:
+    """All rows, from a file that is complete before this returns."""
+    first = next(rows, None)
+    if first is None:
+        return iter(())
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, first.schema) as writer:
+        writer.write_table(first)
+        for table in rows:
+            writer.write_table(table)
+    return _from_spool(path)
+
+
+def _from_spool(path: Path) -> Iterator[pa.Table]:
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_stream(source) as reader:
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _announced(
+    delivery: notes.Delivery | None, plan: _Plan, counts: dict[str, int], rows: Iterator[pa.Table]
+) -> Iterator[pa.Table]:
+    """The rows, and after the last of them their notes, kept until they are in the lake."""
+    yield from rows
+    if delivery:
+        delivery.announce(notes.made(plan.name, plan.schemas, counts))
+
+
+def _rows(desk: _Desk, plan: _Plan, counts: dict[str, int], advance: Advance) -> Iterator[pa.Table]:
     now = utc_now()
-    reader = Reader(plan.name, tenant.settings.threads)
-    try:
-        for file in plan.files:
-            for batch in reader.batches(file, plan.schema, tenant.params.quality.batch_rows):
-                yield _stamped(batch, file, counts[file], now)
-                counts[file] += batch.num_rows
-            advance(1)
-    finally:
-        reader.close()
+    for part in plan.feed.parts:
+        for batch in plan.feed.rows(part, plan.schema, desk.tenant.params.quality.batch_rows):
+            yield _stamped(batch, part, counts[part.name], now)
+            counts[part.name] += batch.num_rows
+        advance(1)
 
 
-def _stamped(batch: pa.Table, file: SourceFile, offset: int, now: object) -> pa.Table:
+def _stamped(batch: pa.Table, part: Part, offset: int, now: object) -> pa.Table:
     """`batch` with where it came from and when it arrives; rows are numbered from 1 in their file."""
     size = batch.num_rows
     system: Sequence[pa.Array] = (
-        pa.repeat(file.batch_id, size),
-        pa.repeat(str(file.path), size),
+        pa.repeat(part.batch_id, size),
+        pa.repeat(part.name, size),
         pa.array(np.arange(offset + 1, offset + size + 1)),
-        pa.repeat(pa.scalar(file.arrives, pa.timestamp("us")), size),
+        pa.repeat(pa.scalar(part.arrives, pa.timestamp("us")), size),
         pa.repeat(pa.scalar(now, pa.timestamp("us")), size),
     )
     return pa.Table.from_arrays([*batch.columns, *system], schema=pa.schema([*batch.schema, *SYSTEM]))
-
-
-def _note_files(lake: Lake, plan: _Plan, counts: Mapping[SourceFile, int]) -> None:
-    """Note the files of one source, right after their rows."""
-    seen = [
-        {
-            "source": plan.name,
-            "_batch_id": file.batch_id,
-            "file": str(file.path),
-            "columns": json.dumps(plan.schemas[file].names),
-            "typed": file.format == "parquet",
-            "rows": counts[file],
-            "_loaded_at": utc_now(),
-        }
-        for file in plan.files
-    ]
-    stale = And(EqualTo("source", plan.name), In("_batch_id", plan.batches))
-    lake.write(FILES, FILES_SCHEMA, [pa.Table.from_pylist(seen, schema=FILES_SCHEMA)], replace=stale)

@@ -16,6 +16,10 @@ class SourceError(LeadwiseError):
     """A source that is missing, empty or unreadable."""
 
 
+class SourceUnreachable(SourceError):
+    """A database or bucket that does not answer, or broke off: the same run may succeed later."""
+
+
 class ContractError(LeadwiseError):
     """A contract that is not valid ODCS or says what Leadwise does not know."""
 
@@ -30,6 +34,10 @@ class SqlError(LeadwiseError):
 
 class NotReady(LeadwiseError):
     """An earlier step has to run first."""
+
+
+class Busy(NotReady):
+    """Another run of the same step is at work: the same call succeeds later."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

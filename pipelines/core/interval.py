@@ -26,6 +26,24 @@ def parse_day(text: str) -> date:
         raise ConfigError(f"'{text}' is not a day: write it as YYYY-MM-DD, such as 2026-03-01") from None
 
 
+def parse_instant(value: str | date) -> datetime:
+    """An instant in naive UTC, from an ISO day (the midnight it begins with), an ISO instant, or a date or datetime.
+
+    Raises:
+        ConfigError: the text is neither.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ConfigError(
+                f"'{value}' is neither a day nor an instant: write 2026-03-01 or 2026-03-01T12:00:00"
+            ) from None
+    if not isinstance(value, datetime):
+        return midnight(value)
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+
+
 @dataclass(frozen=True, order=True)
 class Interval:
     """UTC days from `start` to `end`, end excluded; both are naive UTC midnights."""

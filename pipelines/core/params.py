@@ -5,28 +5,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipelines.core.errors import ConfigError, nearest
-
-
-class Strict(BaseModel):
-    """A frozen model that knows its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class Source(Strict):
-    """Where the rows of one source come from."""
-
-    path: str = Field(description="file or glob; {home} is the tenant's folder, {data} LEADWISE_DATA, {date} a day")
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="of CSV; found by itself when unset")
-    sparse: bool = Field(False, description="days without a file are normal")
-
-    @property
-    def daily(self) -> bool:
-        """Whether there is a file per day."""
-        return "{date}" in self.path
+from pipelines.core.source import Source as Source
+from pipelines.core.source import Strict as Strict
 
 
 class RunParams(Strict):
@@ -102,7 +85,7 @@ class TrainParams(Strict):
     holdout_share: float = Field(gt=0, lt=1, description="last share of matured rows, in time order")
     validation_share: float = Field(gt=0, lt=1, description="last share of the training rows, for early stopping")
     min_rows: int = Field(ge=20, description="fewer matured rows are refused")
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, description="of the estimators")
     lightgbm: LightGBMParams
     xgboost: XGBoostParams
     linear: LinearParams
@@ -132,8 +115,8 @@ class ScoreParams(Strict):
 class DriftMethod(Strict):
     """How drift of one kind of column is judged."""
 
-    method: Literal["wasserstein", "psi", "jensenshannon", "ks", "kl_div"]
-    threshold: float = Field(gt=0)
+    method: Literal["wasserstein", "psi", "jensenshannon", "ks", "kl_div"] = Field(description="measure")
+    threshold: float = Field(gt=0, description="from this value on a column has drifted")
 
 
 class MonitorParams(Strict):
@@ -148,26 +131,32 @@ class MonitorParams(Strict):
 class SimulateParams(Strict):
     """The simulated market."""
 
-    leads: int = Field(ge=1)
-    days: int = Field(ge=1)
-    seed: int = Field(ge=0)
-    start: date
-    validations_per_lead_month: float = Field(gt=0)
-    messages_per_lead_week: float = Field(gt=0)
-    dirty_share: float = Field(ge=0, lt=0.5)
-    late_share: float = Field(ge=0, le=1)
-    randomized_share: float = Field(ge=0, le=1)
+    leads: int = Field(ge=1, description="how many there are in the end")
+    days: int = Field(ge=1, description="days exported at once")
+    seed: int = Field(ge=0, description="same seed, same files")
+    start: date = Field(description="first day")
+    validations_per_lead_month: float = Field(gt=0, description="how often a lead is checked, on average")
+    messages_per_lead_week: float = Field(gt=0, description="how many messages a lead is sent, on average")
+    dirty_share: float = Field(ge=0, lt=0.5, description="share of rows that break a rule on purpose")
+    late_share: float = Field(ge=0, le=1, description="share of rows that arrive days later")
+    randomized_share: float = Field(ge=0, le=1, description="share of messages with hour and variant drawn uniformly")
+    ahead_days: int = Field(0, ge=0, description="days drawn beyond, which a living Airflow exports one by one")
 
     @property
     def end(self) -> date:
-        """The day after the last simulated one."""
+        """The day after the last exported one."""
         return self.start + timedelta(days=self.days)
+
+    @property
+    def drawn_days(self) -> int:
+        """All simulated days: those exported at once and those kept for later."""
+        return self.days + self.ahead_days
 
 
 class TenantParams(Strict):
     """All that one tenant runs with: the common sections with its own changes applied."""
 
-    use_case: str
+    use_case: str = Field(description="name of its folders of contracts and SQL")
     sources: dict[str, Source] = Field(min_length=1)
     run: RunParams
     quality: QualityParams
@@ -202,8 +191,22 @@ def load_params(path: Path) -> dict[str, TenantParams]:
     for key in data:
         if key not in (*_COMMON, "tenants"):
             raise ConfigError(f"{path} has an unknown section '{key}': {nearest(str(key), (*_COMMON, 'tenants'))}")
+    return {str(name): tenant_params(path, data, name) for name in data["tenants"]}
+
+
+def tenant_params(path: Path, data: dict[str, Any], name: str) -> TenantParams:
+    """The parameters of one tenant: the common sections with its own changes applied.
+
+    Args:
+        path: the file, for the sentence.
+        data: what it holds.
+        name: a key of `tenants`.
+
+    Raises:
+        ConfigError: a misspelt key (with the nearest right one) or a value out of range.
+    """
     common = {key: data[key] for key in _COMMON if key in data}
-    return {str(name): _tenant(path, str(name), common, own) for name, own in data["tenants"].items()}
+    return _tenant(path, str(name), common, data["tenants"][name])
 
 
 def _tenant(path: Path, name: str, common: dict[str, Any], own: Any) -> TenantParams:
@@ -231,6 +234,8 @@ def _sentence(name: str, error: ValidationError) -> str:
         return f"unknown parameter '{where}' for tenant '{name}': {nearest(location[-1], _fields(location[:-1]))}"
     if first["type"] == "missing":
         return f"parameter '{where}' of tenant '{name}' is missing"
+    if first["type"] in ("secret", "source"):  # without the values, which may hold a password
+        return f"parameter '{where}' of tenant '{name}': {first['msg']}"
     return f"parameter '{where}' of tenant '{name}' is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
 
 

@@ -21,6 +21,13 @@ class Settings(BaseSettings):
     feature_repo: Path = Field(ROOT / "feature_repo", description="SQL, one folder per use case")
     threads: int = Field(os.cpu_count() or 1, ge=1, description="threads a single step may use")
     mlflow_uri: str | None = Field(None, description="MLflow tracking and registry; None is SQLite under var/mlflow")
+    airflow_ui: str | None = Field(
+        None, description="address of Airflow's UI, for links from MLflow; `leadwise up` sets it"
+    )
+    mlflow_ui: str | None = Field(
+        None, description="address of MLflow's UI, for links from Airflow; `leadwise up` sets it"
+    )
+    day_seconds: int = Field(60, ge=1, description="seconds that a day of a simulated market takes while Airflow lives")
     debug: bool = Field(False, description="show tracebacks instead of one sentence")
 
     @property

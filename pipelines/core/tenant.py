@@ -138,7 +138,7 @@ class Tenant:
     def source_path(self, source: Source, day: str = "") -> str:
         """The path or glob of `source`, with its placeholders filled in; `day` is an ISO day."""
         try:
-            return source.path.format(home=self.home, data=self.settings.data.absolute(), date=day)
+            return (source.path or "").format(home=self.home, data=self.settings.data.absolute(), date=day)
         except (KeyError, IndexError, ValueError):
             raise ConfigError(
                 f"the source path '{source.path}' of tenant '{self.name}' has an unknown placeholder:"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from feature_repo.mappings import MappingSql
 
 _SYSTEM = tuple(ORIGIN.values())
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
 def prepare(
@@ -165,6 +166,9 @@ def _typed_sql(
     latest = (
         f"CASE WHEN _batch_id = '{BULK}' OR _interval_end IS NULL"
         f" THEN greatest(coalesce(_interval_end, TIMESTAMP '{run_end}'), TIMESTAMP '{run_end}')"
+        # A file of a growing folder is read some time after the interval's end, and may hold what happened by then.
+        f" WHEN NOT regexp_full_match(_batch_id, '{_DAY}')"
+        f" THEN greatest(_interval_end + INTERVAL 1 DAY, TIMESTAMP '{run_end}')"
         f" ELSE _interval_end{day} END AS {LATEST}"
     )
     return f"SELECT {', '.join([*parts, *_SYSTEM, latest])} FROM (\n{inner}\n)"

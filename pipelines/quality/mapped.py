@@ -77,7 +77,7 @@ class Mapped:
         for run in self.runs:
             with _connection(lake) as connection:
                 self._load(connection, lake, run, columns)
-                batch = run[0] if len(run) == 1 else ""
+                batch = run[0].replace("'", "''") if len(run) == 1 else ""
                 try:
                     for part in connection.sql(sql.replace("$batch", f"'{batch}'")).to_arrow_reader(rows):
                         if part.num_rows:

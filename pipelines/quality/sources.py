@@ -3,14 +3,15 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyiceberg.expressions import And, EqualTo, In
+from pyiceberg.expressions import And, GreaterThan, In, LessThanOrEqual
 
 from feature_repo.sql import columns_named, passed_on, tables_of
 from pipelines.collect.files import batch_ids
-from pipelines.collect.ingest import FILES
+from pipelines.collect.notes import FILES, noted
 from pipelines.core.errors import BatchRejected, NotReady, nearest
 from pipelines.core.interval import Interval
 from pipelines.lake.catalog import Lake
@@ -90,25 +91,45 @@ def _renamed(stream: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
 def collected(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> Collected:
     """Look up what was read of a source.
 
+    The batches of a growing folder are those that arrived in the interval: what runs of it, or of parts of it, were
+    the first to read.
+
     Raises:
         NotReady: nothing was, though the source has no days without files.
     """
     source = tenant.params.sources[name]
-    ids = batch_ids(source, interval)
-    noted = pa.table({"file": [], "columns": [], "typed": []})
-    if lake.exists(FILES):
-        where = And(EqualTo("source", name), In("_batch_id", ids))
-        noted = lake.read(FILES, columns=["file", "columns", "typed"], where=where)
-    if not noted.num_rows and not (source.sparse and lake.exists(FILES)):
+    if source.grows:
+        arrived = And(
+            GreaterThan("_interval_end", _text(interval.start)), LessThanOrEqual("_interval_end", _text(interval.end))
+        )
+        notes = noted(lake, name, arrived) if _knows_arrivals(lake) else []
+        notes.sort(key=lambda note: str(note["_batch_id"]))
+        ids = [note["_batch_id"] for note in notes]
+    else:
+        ids = batch_ids(source, interval)
+        notes = noted(lake, name, In("_batch_id", ids))
+    if not notes and not ((source.sparse or source.grows) and lake.exists(FILES)):
         raise NotReady(
             f"source '{name}' of tenant '{tenant.name}' was not read for {interval.start.date()} to"
             f" {interval.end.date()}: run `leadwise ingest` for these days first"
         )
-    files = {row["file"]: json.loads(row["columns"]) for row in noted.to_pylist()}
+    # Two versions of a file that grows may have other columns.
+    files = {note["_batch_id" if source.grows else "file"]: json.loads(note["columns"]) for note in notes}
     table = lake.table(f"raw.{name}")
     stored = table.schema().as_arrow() if table is not None else pa.schema([])
     fields = [pa.field(column, _stored(stored, column)) for column in _shared(files)]
-    return Collected(name, tuple(ids), source.daily, files, any(noted["typed"].to_pylist()), pa.schema(fields))
+    typed = any(note["typed"] for note in notes)
+    return Collected(name, tuple(ids), source.daily, files, typed, pa.schema(fields))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def _knows_arrivals(lake: Lake) -> bool:
+    """Whether the notes are of a version that has them."""
+    table = lake.table(FILES)
+    return table is not None and "_interval_end" in table.schema().column_names
 
 
 def _shared(files: dict[str, list[str]]) -> list[str]:

@@ -55,11 +55,12 @@ def simulate(
     with in_one_sentence(tenant.source_dir), exclusive(tenant, "simulate"):
         remove_leftovers(tenant.source_dir)
         drawn = Market(params, drift=drift, fraud=fraud).draw()
-        files = export(drawn, tenant.source_dir)
+        counts = export(drawn, tenant.source_dir, params)
     report = Report("simulate", tenant.name, Interval.of_days(params.start, params.end))
-    report.counts.update({name: table.num_rows for name, table in drawn.tables.items()})
-    report.counts.update(files=files, dirty=drawn.truth["dirt"].num_rows)
-    report.notes.append(f"{files} files under {tenant.source_dir}")
+    report.counts.update(counts)
+    report.notes.append(f"{counts['files']} files under {tenant.source_dir}")
+    if params.ahead_days:
+        report.notes.append(f"{params.ahead_days} more days are drawn; `leadwise up` lets them come one by one")
     if fraud:
         report.notes.append(f"fraudulent leads: {drawn.truth['fraud'].num_rows}")
     return report

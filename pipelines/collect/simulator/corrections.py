@@ -27,7 +27,7 @@ def add_corrections(world: World, traffic: Traffic, tables: dict[str, pa.Table])
 def _lead_changes(rng: np.random.Generator, world: World, traffic: Traffic) -> list[pa.Table]:
     """Leads that change carrier, and leads that withdraw consent after they opted out."""
     people, n = world.people, len(world.people)
-    period = world.params.days * DAY_SECONDS
+    period = world.params.drawn_days * DAY_SECONDS
     ported_at = people.received + rng.integers(DAY_SECONDS, max(period, DAY_SECONDS + 1), n)
     ported_at = np.where(rng.random(n) < world.story.ported_share, ported_at, NEVER)
     carrier = (people.carrier + rng.integers(1, len(CARRIERS), n)) % len(CARRIERS)

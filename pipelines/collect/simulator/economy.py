@@ -52,10 +52,10 @@ class Campaigns:
 
 def draw_economy(params: SimulateParams, story: Story, places: Geography) -> Economy:
     """Draw the index and the competitors' pressure of each state as slow autoregressions."""
-    rng, shape = stream(params.seed, "economy"), (len(places.states), params.days)
+    rng, shape = stream(params.seed, "economy"), (len(places.states), params.drawn_days)
     index = places.economy[:, None] + story.economy_sd * _autoregression(rng, shape, story.economy_memory)
     pressure = 1 / (1 + np.exp(0.6 - _autoregression(rng, shape, story.competitor_memory)))
-    dates = [params.start + timedelta(days=d) for d in range(params.days)]
+    dates = [params.start + timedelta(days=d) for d in range(params.drawn_days)]
     holiday = np.array([is_holiday(day) for day in dates])
     calendar = story.holiday * holiday + story.payday * np.array([_payday(day) for day in dates])
     season = story.economy * (index - 100) / 10 + story.competitor * (pressure - 0.35) + calendar[None, :]
@@ -65,7 +65,7 @@ def draw_economy(params: SimulateParams, story: Story, places: Geography) -> Eco
 def draw_campaigns(params: SimulateParams, story: Story) -> Campaigns:
     """Draw a campaign every few days, two of them on the first."""
     rng = stream(params.seed, "campaigns")
-    first = np.concatenate([[0], np.arange(0, params.days, story.campaign_every_days)])
+    first = np.concatenate([[0], np.arange(0, params.drawn_days, story.campaign_every_days)])
     objective = np.concatenate([[0], rng.integers(0, len(OBJECTIVES), len(first) - 1)])
     budget = np.round(rng.lognormal(10.0, 0.5, len(first)), 2)
     return Campaigns(objective, first, budget)

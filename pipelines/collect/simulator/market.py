@@ -88,7 +88,7 @@ def _truth(world: World, traffic: Traffic, message_ids: pa.ChunkedArray, exporte
         {
             "phone": phones(world, everyone),
             "quality": people.quality.astype(np.float64),
-            "silent_at": instants(silent, people.silent_day >= world.params.days),
+            "silent_at": instants(silent, people.silent_day >= world.params.drawn_days),
             "opted_out_at": instants(traffic.opted_out, traffic.opted_out >= NEVER),
         }
     )

@@ -112,9 +112,9 @@ def _acquisition(
     lag = arrival_lag(rng, n, params.late_share, story)
     late = lag > DAY_SECONDS // 4
     age = rng.exponential(120 * DAY_SECONDS, n).clip(1, 720 * DAY_SECONDS)
-    joining = rng.integers(0, max(1, params.days * DAY_SECONDS * 2 // 3), n)
+    joining = rng.integers(0, max(1, params.drawn_days * DAY_SECONDS * 2 // 3), n)
     if ring.max(initial=-1) >= 0:
-        hours = rng.integers(0, max(1, params.days * DAY_SECONDS // 2), int(ring.max()) + 1)
+        hours = rng.integers(0, max(1, params.drawn_days * DAY_SECONDS // 2), int(ring.max()) + 1)
         joining = np.where(ring >= 0, hours[ring] + rng.integers(0, 3600, n), joining)
         present = present & (ring < 0)
     first_load = rng.integers(0, DAY_SECONDS // 4, n)

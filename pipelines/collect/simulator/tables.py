@@ -172,7 +172,7 @@ def conversions_table(came: Columns, arrivals: Arrivals, numbers: pa.Array, mess
 
 def market_table(world: World) -> pa.Table:
     """One row a state and day, known in the night after."""
-    economy, states, days = world.economy, len(world.places.states), world.params.days
+    economy, states, days = world.economy, len(world.places.states), world.params.drawn_days
     midnight = np.tile(world.start + np.arange(days) * DAY_SECONDS, states)
     return pa.table(
         {
@@ -202,4 +202,4 @@ def all_tables(world: World, traffic: Traffic) -> dict[str, pa.Table]:
 
 def last_instant(world: World) -> int:
     """The midnight that ends the period, in seconds."""
-    return world.start + timedelta(days=world.params.days) // timedelta(seconds=1)
+    return world.start + timedelta(days=world.params.drawn_days) // timedelta(seconds=1)

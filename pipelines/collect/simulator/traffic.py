@@ -62,11 +62,11 @@ def run_traffic(world: World) -> Traffic:
     """Simulate every day of the period."""
     rng = stream(world.params.seed, "traffic")
     memory, table = _Memory(world, rng), policy_table(world.story)
-    offsets = world.places.noon_offsets(world.params.start, world.params.days)
-    weekend = is_weekend([world.params.start + timedelta(days=d) for d in range(world.params.days)])
+    offsets = world.places.noon_offsets(world.params.start, world.params.drawn_days)
+    weekend = is_weekend([world.params.start + timedelta(days=d) for d in range(world.params.drawn_days)])
     validations: list[Columns] = []
     outcomes: list[Outcomes] = []
-    for day in range(world.params.days):
+    for day in range(world.params.drawn_days):
         contacted = _contacted(world.people, world.story, day)
         quality = world.people.quality + memory.mood
         validations.append(_validate(world, memory, contacted, quality, day))

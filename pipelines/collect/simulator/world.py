@@ -37,7 +37,8 @@ def create_world(params: SimulateParams, story: Story, *, drift: bool, fraud: bo
     Raises:
         ConfigError: more leads or days than can be drawn.
     """
-    for name, wanted, most in (("leads", params.leads, MOST_LEADS), ("days", params.days, MOST_DAYS)):
+    most_days = MOST_DAYS - params.ahead_days
+    for name, wanted, most in (("leads", params.leads, MOST_LEADS), ("days", params.days, most_days)):
         if wanted > most:
             raise ConfigError(f"the market can't be simulated with {name} = {wanted}: choose at most {most}")
     if params.start.year not in YEARS:

@@ -1,12 +1,15 @@
 """params.yaml is read through strict models; what is wrong is named with the way out."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.core.errors import ConfigError
-from pipelines.core.params import load_params
+from pipelines.core.params import Source, load_params
+from pipelines.core.settings import ROOT
 from tests.conftest import write_params
 
 
@@ -67,3 +70,62 @@ def test_a_file_without_tenants_is_one_sentence(tmp_path: Path, text: str) -> No
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no parameter file"):
         load_params(tmp_path / "nowhere.yaml")
+
+
+_SHOP = "postgresql://u:topsecret@h/d"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"connection": _SHOP, "query": "SELECT 1"}, "put the URL into the environment variable LEADWISE_CONN_<NAME>"),
+        ({"path": _SHOP}, "does not belong in params.yaml"),
+        ({"path": "s3://key:topsecret@bucket/a.csv"}, "does not belong in params.yaml"),
+        ({"path": "s3://bucket/a.csv", "password": "topsecret"}, "'password': an address or a password"),
+        ({"url": _SHOP, "query": "SELECT 1"}, "'url': an address or a password"),
+        ({"connection": "top secret", "query": "SELECT 1"}, "'connection' is the name of a connection"),
+        ({"path": "a.csv", "query": "SELECT 'topsecret'", "connection": "shop"}, "not both"),
+        ({"query": "SELECT 'topsecret'"}, "needs connection"),
+        ({}, "either path"),
+        ({"query": "DELETE FROM t", "connection": "shop"}, "one SELECT"),
+        ({"query": "SELECT 1 WHERE a > :start", "connection": "shop"}, "write both"),
+        ({"path": "{date}.csv", "grows": True}, "leave {date} out"),
+        ({"path": "a.csv", "connection": "shop"}, "is for s3://"),
+        ({"query": "SELECT 1", "connection": "shop", "grows": True}, "are of files"),
+    ],
+)
+def test_a_source_that_makes_no_sense_is_told_without_its_secrets(
+    tmp_path: Path, source: dict[str, Any], words: str
+) -> None:
+    path = write_params(tmp_path / "p.yaml", {"tenants": {"demo": {"sources": {"fresh": source}}}})
+
+    with pytest.raises(ConfigError) as error:
+        load_params(path)
+
+    assert words in str(error.value)
+    assert "sources.fresh" in str(error.value)
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "daily"),
+    [
+        ("SELECT * FROM t WHERE a >= :start AND a < :end", True),
+        ("WITH x AS (SELECT a::start, '12:30:00' FROM t) SELECT * FROM x", False),
+        ("-- orders\n/* all */ (SELECT 1)", False),
+    ],
+)
+def test_a_query_with_a_window_is_daily(tmp_path: Path, query: str, daily: bool) -> None:
+    source = {"connection": "shop", "query": query}
+    path = write_params(tmp_path / "p.yaml", {"tenants": {"demo": {"sources": {"fresh": source}}}})
+
+    assert load_params(path)["demo"].sources["fresh"].daily is daily
+
+
+def test_sources_of_the_document_are_right() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "sources.md").read_text(encoding="utf-8"), re.M | re.S)
+    sources = {name: Source(**given) for block in blocks for name, given in yaml.safe_load(block).items()}
+
+    assert len(sources) >= 8
+    assert {source.remote for source in sources.values()} == {True, False}

@@ -1,0 +1,223 @@
+"""A folder that grows: which of its files are new, which were rewritten, and which are not there in full yet.
+
+What was read is noted in `raw._files`, by name, mark (size and time of the last change, or the ETag) and hash of the
+content. A file whose mark and content changed is read again as a batch of its own: a newer arrival, which corrects
+the rows with the same keys.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.collect.files import NoRows, Reader, SourceFile, ending
+from pipelines.collect.found import Store, check_name, fixed_part, missing
+from pipelines.core.errors import SourceError
+
+if TYPE_CHECKING:
+    from pipelines.core.interval import Interval
+    from pipelines.core.params import Source
+    from pipelines.core.tenant import Tenant
+
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
+_BLOCK = 1024 * 1024
+_SHOWN = 3
+
+Note = dict[str, Any]
+
+
+@dataclass
+class Growth:
+    """What a look at the folder found.
+
+    Attributes:
+        files: to be read, in the order of their names.
+        touched: notes of files with a new mark and the old content: noted anew, not read.
+        waiting: files left for the next run, each with why.
+        rewritten: names of files among `files` that were read before.
+    """
+
+    files: list[SourceFile] = field(default_factory=list)
+    touched: list[Note] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)
+    rewritten: list[str] = field(default_factory=list)
+
+
+def look(
+    tenant: "Tenant",
+    name: str,
+    source: "Source",
+    interval: "Interval",
+    store: Store,
+    reader: Reader,
+    notes: Iterable[Note],
+) -> Growth:
+    """Compare the folder of source `name` with what was read of it.
+
+    Args:
+        tenant: whose source.
+        name: of the source.
+        source: its parameters.
+        interval: of the run: what it reads first arrives at its end.
+        store: where the files are.
+        reader: of that source.
+        notes: rows of `raw._files` of this source.
+
+    Raises:
+        SourceError: no file matches, and none was ever read.
+        ConfigError: the name of a file does not tell its format.
+    """
+    newest, versions = _newest(notes)
+    pattern = tenant.source_path(source)
+    found = store.expand(pattern, hidden=True)
+    if not found and not newest and not source.sparse:
+        raise missing(tenant, name, pattern)
+    grown = Growth()
+    for one in found:
+        if why := _unready(one, pattern, source.settle_seconds):
+            if one.name not in newest or _mark(one) != newest[one.name]["mark"]:
+                grown.waiting[one.name] = why
+            continue
+        check_name(name, one)
+        file = replace(one, arrives=interval.end, delimiter=source.delimiter, mark=_mark(one))
+        _sort(grown, store, reader, file, newest.get(one.name), versions.get(one.name, 0))
+    return grown
+
+
+def _sort(grown: Growth, store: Store, reader: Reader, file: SourceFile, noted: Note | None, version: int) -> None:
+    """Put one file where it belongs."""
+    if noted and file.mark == noted["mark"]:
+        return
+    file = store.fetch(file)
+    if file.content is None:
+        file = replace(file, content=_content(file.path))
+    if noted and file.content == noted["content"]:
+        grown.touched.append({**noted, "mark": file.mark})
+        return
+    why = "its end is missing" if _cut_short(file) else None
+    if why is None:
+        try:
+            reader.schema(file)
+        except NoRows:
+            why = "no rows yet"
+    if why:
+        grown.waiting[file.name] = why
+        return
+    # Three digits: among rows that arrived together the newest version stands last by its text.
+    batch_id = file.name if version == 0 else f"{file.name}@{version + 1:03d}"
+    grown.files.append(replace(file, batch_id=batch_id))
+    if version:
+        grown.rewritten.append(file.name)
+
+
+def sentences(name: str, grown: Growth, counts: Mapping[str, int]) -> list[str]:
+    """What a person should know of the folder of source `name`; `counts` are rows read by file."""
+    told = []
+    for file in grown.rewritten:
+        told.append(
+            f"{name}: {file} was rewritten: its {counts.get(file, 0)} rows were read as a newer arrival, the earlier"
+            " ones stay"
+        )
+    if grown.waiting:
+        shown = [f"{file} ({why})" for file, why in list(grown.waiting.items())[:_SHOWN]]
+        more = len(grown.waiting) - len(shown)
+        many = "1 file waits" if len(grown.waiting) == 1 else f"{len(grown.waiting)} files wait"
+        told.append(f"{name}: {many} for the next run: {', '.join(shown)}{f' and {more} more' if more else ''}")
+    return told
+
+
+def unchanged(name: str, file: SourceFile) -> None:
+    """Make sure that a file of this machine is what it was when it was looked at.
+
+    Raises:
+        SourceError: it changed while it was read.
+    """
+    if not file.label and file.mark is not None and _mark(file) != file.mark:
+        raise SourceError(
+            f"source '{name}': {file.name} changed while it was read: nothing of this source was written; run again"
+        )
+
+
+def _newest(notes: Iterable[Note]) -> tuple[dict[str, Note], dict[str, int]]:
+    """The last note of each file, and how many there are."""
+    newest: dict[str, Note] = {}
+    versions: dict[str, int] = {}
+    for note in sorted(notes, key=lambda note: str(note["_batch_id"])):
+        newest[note["file"]] = note
+        versions[note["file"]] = versions.get(note["file"], 0) + 1
+    return newest, versions
+
+
+def _mark(file: SourceFile) -> str | None:
+    if file.label:
+        return file.mark
+    try:
+        state = file.path.stat()
+    except OSError:
+        return None
+    return f"{state.st_size}:{state.st_mtime_ns}"
+
+
+def _unready(file: SourceFile, pattern: str, settle: float) -> str | None:
+    """Why a file is not to be looked into yet."""
+    parts = file.name.removeprefix(fixed_part(pattern)).split("/")
+    if any(part.startswith((".", "_")) for part in parts) or parts[-1].lower().endswith(_UNFINISHED):
+        return "hidden or temporary"
+    if file.label:
+        return None  # an object is there in full or not at all
+    try:
+        state = file.path.stat()
+    except OSError:
+        return "taken away again"
+    if abs(time.time() - state.st_mtime) < settle:
+        return f"changed less than {settle:g} s ago"
+    return None if state.st_size else "empty"
+
+
+def _content(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _cut_short(file: SourceFile) -> bool:
+    """Whether the end of a file is missing, as far as its format tells."""
+    name = file.name.lower()
+    if name.endswith((".gz", ".zst")):
+        return _broken_stream(file.path, "gzip" if name.endswith(".gz") else "zstd")
+    with file.path.open("rb") as handle:
+        size = handle.seek(0, 2)
+        handle.seek(max(0, size - _BLOCK))
+        tail = handle.read()
+    if ending(name) == ".parquet":
+        return size < 12 or tail[-4:] != b"PAR1"
+    if ending(name) == ".json":
+        return tail.rstrip()[-1:] not in (b"]", b"}")
+    if ending(name) in (".jsonl", ".ndjson") and not tail.endswith(b"\n"):
+        return not _is_json(tail.rsplit(b"\n", 1)[-1])
+    return False
+
+
+def _broken_stream(path: Path, codec: str) -> bool:
+    try:
+        with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, codec) as stream:
+            while stream.read(_BLOCK):
+                pass
+    except (OSError, pa.ArrowException) as error:
+        return "runcated" in str(error)
+    return False
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
