@@ -18,7 +18,7 @@ PERSONAL = ("personal", "confidential", "restricted")
 OPEN = ("public", "internal")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RESERVED = ("source_file", "source_row")
-_OPTIONS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "minLength", "maxLength")
+OPTIONS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "minLength", "maxLength")
 _FITS: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
 _INFORMATIVE = ("format", "timezone", "defaultTimezone")
 
@@ -109,7 +109,7 @@ def _options(where: str, logical: str, options: dict[str, Any]) -> dict[str, Any
         if option in _INFORMATIVE:
             continue
         if option not in names:
-            raise ContractError(f"{where}: logicalTypeOptions '{option}' is not checked: {nearest(option, _OPTIONS)}")
+            raise ContractError(f"{where}: logicalTypeOptions '{option}' is not checked: {nearest(option, OPTIONS)}")
         is_bound = option.endswith("imum") and logical in ("timestamp", "date")
         facts[names[option]] = _instant(where, option, value) if is_bound else value
     if "pattern" in facts:

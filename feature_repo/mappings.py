@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from feature_repo.sql import bare, check_sql, sql_hash
+from feature_repo.sql import bare, check_sql, read_sql, sql_hash
 from pipelines.core.errors import SqlError, nearest
 
 
@@ -36,7 +36,7 @@ def load_mappings(folder: Path, tables: Collection[str], sources: Collection[str
         SqlError: an unknown table, SQL that is refused, or a table with neither section nor source.
     """
     path = folder / "mapping.sql"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = read_sql(path) if path.is_file() else ""
     found: dict[str, MappingSql] = {}
     for table, sql, line in _sections(text):
         if table not in tables:

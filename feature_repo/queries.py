@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from feature_repo.sql import bare, check_sql, failed, sql_hash, tables_of
+from feature_repo.sql import bare, check_sql, failed, read_sql, sql_hash, tables_of
 from pipelines.core.errors import SqlError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Binder:
 
     def _describe(self, path: Path, params: dict[str, Any]) -> tuple[str, dict[str, pa.DataType]]:
         """The text of `path` and the columns of its result."""
-        text = path.read_text(encoding="utf-8")
+        text = read_sql(path)
         check_sql(text, path, self._tables, params)
         used = {name: value for name, value in params.items() if f"${name}" in text}
         try:

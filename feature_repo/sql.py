@@ -71,7 +71,7 @@ def check_sql(
     Args:
         sql: the text, in DuckDB's dialect.
         path: its file, for the sentence.
-        tables: names of the views it may read; CTEs of its own are fine.
+        tables: names of the views it may read, with a schema where they have one; CTEs of its own are fine.
         params: named parameters it may use, without `$`.
         first_line: line of the file at which `sql` begins.
 
@@ -88,6 +88,20 @@ def check_sql(
     names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         _check_table(table, path, shift, allowed, names)
+
+
+def read_sql(path: Path) -> str:
+    """The text of a file of SQL.
+
+    Raises:
+        SqlError: it can't be read, or is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SqlError(f"{path} can't be read ({error.strerror}): check its permissions") from None
+    except UnicodeDecodeError:
+        raise SqlError(f"{path} is no UTF-8 text: save it as UTF-8") from None
 
 
 def failed(error: duckdb.Error | OSError, sql: str, path: Path, first_line: int = 1) -> SqlError:
@@ -274,6 +288,8 @@ def _check_table(table: exp.Table, path: Path, shift: int, allowed: set[str], na
         )
     if table.db or table.catalog:
         full = ".".join(part for part in (table.catalog, table.db, table.name) if part)
+        if full.lower() in allowed:
+            return
         raise SqlError(f"{path}:{line}: '{full}' looks past the views: name a view without a schema")
     name = table.name.lower()
     if name in allowed or (name in names and _PLAIN.fullmatch(name)):

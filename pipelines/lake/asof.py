@@ -15,6 +15,9 @@ from expectations.contract import Contract
 from pipelines.lake.catalog import Lake
 
 _STORE = "_store"
+ORDER = ("_arrived_at", "_batch_id", "_source_file", "_source_row")
+"""Columns that order the versions of a key, the newest last."""
+
 Params = Mapping[str, object]
 
 
@@ -40,9 +43,7 @@ class AsOf:
         for name, contract in contracts.items():
             if tables is None or name in tables:
                 self._load(lake, name, contract)
-        self._connection.execute("SET enable_external_access = false")
-        self._connection.execute("SET python_enable_replacements = false")
-        self._connection.execute("SET lock_configuration = true")
+        close(self._connection)
 
     def __enter__(self) -> "AsOf":
         return self
@@ -99,7 +100,7 @@ class AsOf:
         rows = _rows(lake, name, schema)
         self.snapshots[name] = lake.snapshot_id(f"clean.{name}")
         keys = ", ".join(f'"{key}"' for key in contract.keys)
-        order = "_arrived_at, _batch_id, _source_file, _source_row"
+        order = ", ".join(ORDER)
         self._connection.register("_rows", rows)
         self._connection.execute(
             f"CREATE TABLE {table} AS SELECT * EXCLUDE (_batch_id, _source_file, _source_row),"
@@ -107,7 +108,7 @@ class AsOf:
             f" AS _superseded_at FROM _rows ORDER BY {order}"
         )
         self._connection.unregister("_rows")
-        columns = ", ".join(_column(contract, column) for column in schema.names)
+        columns = ", ".join(known(contract, column) for column in schema.names)
         self._connection.execute(
             f'CREATE VIEW "{name}" AS SELECT {columns} FROM {table}'
             " WHERE _arrived_at <= getvariable('as_of') AND _superseded_at > getvariable('as_of')"
@@ -132,8 +133,15 @@ def _rows(lake: Lake, name: str, schema: pa.Schema) -> pa.RecordBatchReader | pa
     return lake.scan(f"clean.{name}", columns=full.names)
 
 
-def _column(contract: Contract, name: str) -> str:
-    """A column of a view, empty before it is known."""
+def close(connection: duckdb.DuckDBPyConnection) -> None:
+    """From here on SQL sees what the connection holds, and no files, settings or network."""
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def known(contract: Contract, name: str) -> str:
+    """SQL of a column of a view, empty before it is known as of the variable `as_of`."""
     delay = contract.clean_columns[name].known_after
     if delay is None:
         return f'"{name}"'

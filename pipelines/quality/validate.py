@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,44 +40,76 @@ def validate(tenant: "Tenant", interval: Interval) -> Report:
         ContractError, SqlError: the contract or the mapping fails.
     """
     lake = Lake(tenant)
-    with exclusive(tenant, "validate"):
-        plans = _plans(tenant, lake, interval)
-        (tenant.home / "tmp").mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="validate-", dir=tenant.home / "tmp"))
-        try:
-            identities = Identities(lake)
-            outcomes = _judge(tenant, lake, identities, plans, folder, utc_now())
-            page = docs.publish(tenant, interval, [one for one in outcomes if one.mapped.has_files])
-            refused = [one.rejected for one in outcomes if one.rejected]
-            if refused:
-                raise BatchRejected(refused[0])
-            identities.commit()
-            for outcome in outcomes:
-                _publish(lake, outcome)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with exclusive(tenant, "validate"), workplace(tenant) as folder:
+        plans = bound(tenant, lake, interval)
+        identities = Identities(lake)
+        outcomes = judged(tenant, lake, identities, plans, folder, utc_now())
+        page = docs.publish(tenant, interval, [one for one in outcomes if one.mapped.has_files])
+        refused = [one.rejected for one in outcomes if one.rejected]
+        if refused:
+            raise BatchRejected(refused[0])
+        identities.commit()
+        for outcome in outcomes:
+            # Bad rows first: a run that is killed in between never shows clean rows without their quarantine.
+            publish(lake, outcome, ("quarantine", "clean"))
     return _report(tenant, interval, outcomes, page)
 
 
-def _plans(tenant: "Tenant", lake: Lake, interval: Interval) -> list[Mapped]:
-    """Every table's mapping, bound to what was collected."""
+@contextmanager
+def workplace(tenant: "Tenant") -> Iterator[Path]:
+    """A folder for rows that wait for their verdict, gone afterwards."""
+    (tenant.home / "tmp").mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="validate-", dir=tenant.home / "tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def bound(
+    tenant: "Tenant",
+    lake: Lake,
+    interval: Interval,
+    tables: Collection[str] | None = None,
+    latest: datetime | None = None,
+) -> list[Mapped]:
+    """The tables' mappings, bound to what was collected.
+
+    Args:
+        tenant: whose tables.
+        lake: of the tenant.
+        interval: whose batches.
+        tables: names; None is all.
+        latest: the last instant a source without days may speak of; None is the end of the interval or of the
+            tenant's run, whichever is later.
+
+    Raises:
+        BatchRejected: a column is missing, unknown, or of another type.
+        NotReady: a source was not ingested for these days.
+        ContractError, SqlError: the contract or the mapping fails.
+    """
     from expectations.contract import load_contracts
     from feature_repo.mappings import load_mappings
+    from feature_repo.sql import tables_of
 
     contracts = load_contracts(tenant.contracts_dir)
     mappings = load_mappings(tenant.sql_dir, contracts, tenant.params.sources)
-    sources = {name: collected(tenant, lake, name, interval) for name in tenant.params.sources}
-    latest = max(interval.end, midnight(tenant.params.run.end))
+    chosen = [name for name in contracts if tables is None or name in tables]
+    read = {source for name in chosen for source in tables_of(mappings[name].sql, tenant.params.sources)}
+    needed = [name for name in tenant.params.sources if tables is None or name in read]
+    sources = {name: collected(tenant, lake, name, interval) for name in needed}
+    latest = latest or max(interval.end, midnight(tenant.params.run.end))
     threads = tenant.settings.threads
-    plans = [prepare(contract, mappings[name], sources, latest, threads) for name, contract in contracts.items()]
+    plans = [prepare(contracts[name], mappings[name], sources, latest, threads) for name in chosen]
     for source in sources.values():
         check_named(source, mappings.values())
     return plans
 
 
-def _judge(
+def judged(
     tenant: "Tenant", lake: Lake, identities: Identities, plans: list[Mapped], folder: Path, now: datetime
 ) -> "list[Outcome]":
+    """Every table through the gate; nothing is published yet."""
     quiet()  # before Great Expectations is imported
     from pipelines.quality.gate import Gate
 
@@ -89,10 +123,12 @@ def _judge(
     return outcomes
 
 
-def _publish(lake: Lake, outcome: "Outcome") -> None:
-    """Bad rows first: a run that is killed in between never shows clean rows without their quarantine."""
+def publish(lake: Lake, outcome: "Outcome", order: Sequence[str]) -> None:
+    """Replace the batches of a table, in `clean` and `quarantine` in the `order` given."""
     replace = ("_batch_id", list(outcome.mapped.batches))
-    for namespace, stage in (("quarantine", outcome.bad), ("clean", outcome.clean)):
+    stages = {"quarantine": outcome.bad, "clean": outcome.clean}
+    for namespace in order:
+        stage = stages[namespace]
         name = f"{namespace}.{outcome.name}"
         if stage.rows or lake.exists(name):
             lake.write(name, stage.schema, stage.read(), replace=replace)
@@ -112,4 +148,5 @@ def _report(tenant: "Tenant", interval: Interval, outcomes: "list[Outcome]", pag
         for (rule, column), rows in one.rules.most_common():
             report.notes.append(f"{one.name}: {rows} rows in quarantine by rule '{rule}' on {column}")
     report.notes.append(f"Data Docs: {page}")
+    report.links["Data Docs"] = str(page.relative_to(tenant.home))
     return report

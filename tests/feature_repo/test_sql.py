@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from feature_repo.sql import _FUNCTIONS, bare, check_sql, columns_named, failed, passed_on, sql_hash
+from feature_repo.sql import _FUNCTIONS, bare, check_sql, columns_named, failed, passed_on, read_sql, sql_hash
 from pipelines.core.errors import SqlError
 
 PATH = Path("features_x.sql")
@@ -160,3 +160,12 @@ def test_failure_before_a_row_keeps_names() -> None:
 def test_columns_a_mapping_names_or_passes_on(sql: str, passed: bool, named: str) -> None:
     assert passed_on(sql, {"t"}) == ({"t"} if passed else set())
     assert columns_named(sql) == set(named)
+
+
+def test_a_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.sql"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SqlError, match="no UTF-8 text"):
+        read_sql(path)
+    with pytest.raises(SqlError, match="can't be read"):
+        read_sql(tmp_path)
