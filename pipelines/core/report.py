@@ -24,6 +24,7 @@ class Report:
         counts: figures by name, e.g. rows written.
         notes: sentences for a person.
         details: rows of a table worth showing, e.g. the candidates of a training.
+        links: where to look, by what it is: `mlflow:<path of MLflow's UI>` or a file below the tenant's folder.
     """
 
     step: str
@@ -32,6 +33,7 @@ class Report:
     counts: dict[str, int | float | str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     details: list[dict[str, Any]] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values."""
@@ -42,6 +44,7 @@ class Report:
             "counts": dict(self.counts),
             "notes": list(self.notes),
             "details": list(self.details),
+            "links": dict(self.links),
         }
 
 

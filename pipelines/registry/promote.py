@@ -10,7 +10,7 @@ from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.registry.champion import Champion, load_alias
 from pipelines.registry.frames import columns
-from pipelines.registry.tracking import CHALLENGER, CHAMPION, HOLDOUT, connect, run_table
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, HOLDOUT, connect, run_table, version_link
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +68,7 @@ def _promote(tenant: Tenant, target: str, report: Report) -> None:
             f"tenant '{tenant.name}' has no challenger for '{target}' yet:"
             f" run `leadwise train --tenant {tenant.name}` first"
         )
+    report.links[f"challenger of {target}"] = version_link(name, challenger.version)
     champion = load_alias(tenant, target, CHAMPION)
     if champion is not None and champion.version == challenger.version:
         report.counts[f"{target}: champion"] = champion.version

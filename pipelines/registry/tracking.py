@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipelines.core import origin
 from pipelines.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ CHALLENGER = "challenger"
 # Artifacts of a training run: what promotion and drift read later.
 HOLDOUT = "holdout/holdout.parquet"
 REFERENCE = "reference/reference.parquet"
+
+ENTITY = "_entity"
+"""Column of a frozen training set that holds the entity, and of a run's holdout that holds a digest of it."""
 
 _ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -73,6 +77,25 @@ def experiment_id(client: MlflowClient, tenant: Tenant) -> str:
     local = tenant.settings.mlflow_uri is None
     location = (tenant.settings.mlflow_dir / "artifacts" / tenant.experiment).as_uri() if local else None
     return str(client.create_experiment(tenant.experiment, artifact_location=location))
+
+
+def note_origin(client: MlflowClient, run_id: str) -> None:
+    """Write on the run who started it, with a way back that MLflow's UI shows as a link."""
+    who = origin.current()
+    if who is None:
+        return
+    for name, value in {**who.tags(), "mlflow.note.content": who.markdown()}.items():
+        client.set_tag(run_id, name, value)
+
+
+def run_link(experiment: str, run_id: str) -> str:
+    """Where MLflow's UI shows a run, as a link of a report."""
+    return f"mlflow:/#/experiments/{experiment}/runs/{run_id}"
+
+
+def version_link(name: str, version: int | str) -> str:
+    """Where MLflow's UI shows a registered version, as a link of a report."""
+    return f"mlflow:/#/models/{name}/versions/{version}"
 
 
 @contextmanager

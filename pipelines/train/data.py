@@ -42,6 +42,7 @@ class TrainingSet:
         snapshots: Iceberg snapshot of every table that was read, by table name.
         sql: hash of every query that took part, by name.
         as_of: the instant whose knowledge was used.
+        keys: of each row the entity, as the first column, and known_at; None where they are not at hand.
     """
 
     target: str
@@ -51,6 +52,7 @@ class TrainingSet:
     snapshots: dict[str, int | None]
     sql: dict[str, str]
     as_of: str
+    keys: pa.Table | None = None
 
     @cached_property
     def labels(self) -> Flags:
@@ -128,6 +130,7 @@ def training_set(
         snapshots=snapshots,
         sql={f"label.{target}": label.sql_hash} | {f"features.{view.name}": view.sql_hash for view in views},
         as_of=interval.as_of.isoformat(),
+        keys=spine.select([label.entity, KNOWN_AT]),
     )
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from models.inputs import Floats
 from models.metrics import CALIBRATION_BINS, calibration
+from pipelines.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.train.compare import Comparison
     from pipelines.train.data import TrainingSet
     from pipelines.train.fit import Candidate
 
@@ -34,6 +36,40 @@ def draw(folder: Path, data: TrainingSet, candidates: list[Candidate], winner: C
         "importance": lambda axes: _importance(axes, importance, winner.kind),
     }
     return [_save(folder / f"{name}.png", picture) for name, picture in pictures.items()]
+
+
+def draw_comparison(path: Path, found: Comparison) -> None:
+    """Write the differences of two runs with their intervals, and both calibrations, as one PNG.
+
+    Raises:
+        ConfigError: the file can't be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for place, one in enumerate(reversed(found.measures.values())):
+        colour = {0: "#9aa5b1", 1: "#3b6fb6", 2: "#2a7f62"}[one.better]
+        left.plot([one.low, one.high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
+        left.plot([one.difference], [place], marker="o", color=colour)
+    left.axvline(0, color="grey", linestyle=":")
+    left.set_yticks(range(len(found.measures)), [one.name for one in reversed(found.measures.values())])
+    _labelled(left, "B minus A with 95 % intervals (green: B is better, blue: A)", "difference", "", legend=False)
+    top = 0.0
+    for name, run, p, colour in zip(
+        "AB", (found.first, found.second), found.scores, ("#3b6fb6", "#2a7f62"), strict=True
+    ):
+        predicted, observed, _ = calibration(found.labels, p)
+        right.plot(predicted, observed, marker="o", markersize=4, color=colour, label=f"{name}: {run.short} {run.name}")
+        top = max(top, float(predicted.max()), float(observed.max()))
+    right.plot([0, top], [0, top], color="grey", linestyle=":", label="perfect")
+    _labelled(right, f"Calibration on the {len(found.labels):,} common rows", "predicted", "observed")
+    try:
+        figure.savefig(path, dpi=90)
+    except OSError as error:
+        raise ConfigError(f"the picture {path} can't be written ({error.strerror}): name another file") from None
 
 
 def _save(path: Path, picture: Callable[[Any], None]) -> Path:

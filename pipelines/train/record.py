@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from models import metrics
 from pipelines.registry.frames import frame
 from pipelines.registry.loader import write_model
-from pipelines.registry.tracking import CHALLENGER, HOLDOUT, REFERENCE, experiment_id, quiet
+from pipelines.registry.tracking import CHALLENGER, ENTITY, HOLDOUT, REFERENCE, experiment_id, quiet
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.plots import draw
 from pipelines.train.source import git_tags, libraries
@@ -75,15 +76,35 @@ def recorded(run_id: str) -> list[dict[str, Any]]:
 
 def record(client: MlflowClient, training: Training) -> ModelVersion:
     """Log the training as a run of the tenant's experiment, register its winner and name it the challenger."""
+    name = training.tenant.model_name(training.data.target)
+    tags = run_tags(training)
+    run_id, info = log_run(client, training, f"{name} {training.data.as_of[:10]}", tags)
+    version = _register(client, name, info, _describe(training, run_id, tags))
+    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    return version
+
+
+def run_tags(training: Training) -> dict[str, str]:
+    """What a run is found by."""
+    data = training.data
+    return {"target": data.target, "as_of": data.as_of, DIGEST: training.digest, **git_tags()}
+
+
+def log_run(client: MlflowClient, training: Training, run_name: str, tags: dict[str, str]) -> tuple[str, Any]:
+    """Log the training as a run of the tenant's experiment: numbers, inputs, evidence and the winner's native files.
+
+    Nothing is registered. A run that is cut short is marked as failed.
+
+    Returns:
+        Id of the run, and what MLflow knows of the logged model.
+    """
     import mlflow
 
-    tenant, data = training.tenant, training.data
-    name = tenant.model_name(data.target)
-    experiment = experiment_id(client, tenant)
+    data = training.data
+    experiment = experiment_id(client, training.tenant)
     with quiet(), tempfile.TemporaryDirectory(prefix="leadwise-") as scratch:
         folder = Path(scratch)
-        tags = {"target": data.target, "as_of": data.as_of, DIGEST: training.digest, **git_tags()}
-        with mlflow.start_run(experiment_id=experiment, run_name=f"{name} {data.as_of[:10]}", tags=tags) as run:
+        with mlflow.start_run(experiment_id=experiment, run_name=run_name, tags=tags) as run:
             _log_numbers(training)
             _log_inputs(training)
             _write_evidence(folder / "artifacts", training)
@@ -98,10 +119,7 @@ def record(client: MlflowClient, training: Training) -> ModelVersion:
                 input_example=data.frame.iloc[:_EXAMPLE_ROWS],
                 pip_requirements=[f"{library}=={version}" for library, version in libraries().items()],
             )
-        described = _describe(training, run.info.run_id, tags)
-        version = _register(client, name, info, described)
-    client.set_registered_model_alias(name, CHALLENGER, version.version)
-    return version
+    return str(run.info.run_id), info
 
 
 def signature(data: TrainingSet) -> ModelSignature:
@@ -205,10 +223,19 @@ def _write_evidence(folder: Path, training: Training) -> None:
     draw(folder / "plots", data, training.candidates, training.winner)
     (folder / "features.json").write_text(json.dumps(data.features) + "\n", encoding="utf-8")
     held = data.rows.take(pa.array(data.parts.holdout))
+    if data.keys is not None:  # what a comparison of two runs finds common rows by
+        held = held.append_column(ENTITY, _veiled(data.keys.column(0).take(pa.array(data.parts.holdout))))
     for candidate in training.candidates:
         held = held.append_column(f"p_{candidate.kind}", pa.array(candidate.probabilities))
     pq.write_table(held, folder / HOLDOUT)
     pq.write_table(_sample(training), folder / REFERENCE)
+
+
+def _veiled(entities: pa.ChunkedArray) -> pa.Array:
+    """A digest of each entity: enough to find the same one in another run, on a server that others may read."""
+    coded = entities.combine_chunks().dictionary_encode()
+    names = [blake2b(str(name).encode(), digest_size=8).hexdigest() for name in coded.dictionary.to_pylist()]
+    return pa.array(names, pa.string()).take(coded.indices)
 
 
 def _sample(training: Training) -> pa.Table:

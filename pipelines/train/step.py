@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.lake.catalog import Lake
-from pipelines.registry.tracking import CHALLENGER, connect
+from pipelines.registry.tracking import CHALLENGER, connect, experiment_id, note_origin, run_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,11 +84,14 @@ def _train(
                 " and stays the challenger"
             )
             report.details += recorded(str(known.run_id))
+            report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(known.run_id))
             return
         candidates = fit_candidates(data, tenant.params.train, tenant.settings.threads, advance)
         training = Training(tenant, data, candidates, digest)
         version = record(client, training)
+        note_origin(client, str(version.run_id))
         advance(1)
+    report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(version.run_id))
     report.details += comparison(data, candidates)
     report.notes += verdict(data, candidates)
     report.notes.append(f"{target}: version {version.version} of {name} ({training.winner.kind}) is the challenger")

@@ -148,6 +148,7 @@ def _judge(
     if left_out:
         report.notes.append(f"all candidates share one instant: {', '.join(left_out)} can't drift and were left out")
     report.notes.append(f"report: {folder / f'drift{suffix}.html'}")
+    report.links[f"drift of {target}"] = str((folder / f"drift{suffix}.html").relative_to(tenant.home))
 
 
 def _reference(tenant: Tenant, target: str, champion: "Champion") -> "pd.DataFrame":
