@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench clean lock
+.PHONY: help setup demo up test check bench clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## a simulated market, from raw leads to a scored audience, through Airflow
 	$(BIN)/leadwise simulate --tenant demo
 	$(BIN)/leadwise run --tenant demo
+
+up: setup ## a living Airflow and MLflow's UI, until Ctrl-C; the simulated market goes on day by day
+	$(BIN)/leadwise up
 
 test: setup ## all tests
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ from pipelines.core.tenant import Tenant
 for _tenant in tenants():
     with workflow(_tenant, "features", schedule=[asset(_tenant, "clean")], doc=__doc__):
 
-        @step(_tenant, outlet=asset(_tenant, "features"))
+        @step(_tenant, inlet=asset(_tenant, "clean"), outlet=asset(_tenant, "features"))
         def features(tenant: Tenant, interval: Interval) -> Report:
             """Compute the feature rows, apply Feast's definitions, materialize."""
             from pipelines.features.step import features as features_step

@@ -1,18 +1,25 @@
 """Airflow DAG `<tenant>_ingest`: source files become raw tables, raw rows become clean ones or go to quarantine.
 
-Runs every day on the day that has just ended; a tenant without daily files is run by hand. To load other days, start a
-run with the parameters `from` and `to` (UTC days, `to` excluded). A bad row goes to quarantine with the rule it broke;
+Runs every day on the day that has just ended; a simulated market has a clock of its own, and its first task lets the
+market yield the day; a tenant without daily sources is run by hand. To load other days, start a run with the parameters
+`from` and `to` (UTC days, `to` excluded), or a backfill. A bad row goes to quarantine with the rule it broke;
 a bad batch fails the run and publishes nothing. Either task may run again: a batch replaces itself.
 """
 
-from dags.factory import asset, daily, step, tenants, workflow
+from dags.factory import asset, clock, step, tenants, workflow
 from pipelines.core.interval import Interval
 from pipelines.core.report import Report
 from pipelines.core.tenant import Tenant
 
 for _tenant in tenants():
-    _daily = any(source.daily for source in _tenant.params.sources.values())
-    with workflow(_tenant, "ingest", schedule=daily() if _daily else None, doc=__doc__):
+    with workflow(_tenant, "ingest", schedule=clock(_tenant), doc=__doc__):
+
+        @step(_tenant)
+        def market(tenant: Tenant, interval: Interval) -> Report:
+            """Let the simulated market yield these days."""
+            from pipelines.collect.simulator.days import market as market_step
+
+            return market_step(tenant, interval)
 
         @step(_tenant)
         def collect(tenant: Tenant, interval: Interval) -> Report:
@@ -28,4 +35,7 @@ for _tenant in tenants():
 
             return validate_step(tenant, interval)
 
-        collect() >> validate()
+        _collected = collect()
+        if _tenant.params.simulate is not None:
+            market() >> _collected
+        _collected >> validate()

@@ -12,7 +12,7 @@ from pipelines.core.tenant import Tenant
 for _tenant in tenants():
     with workflow(_tenant, "monitor", schedule=[asset(_tenant, "scores")], doc=__doc__):
 
-        @step(_tenant)
+        @step(_tenant, inlet=asset(_tenant, "scores"))
         def monitor(tenant: Tenant, interval: Interval) -> Report:
             """Judge the drift of features and scores."""
             from pipelines.watch.monitor import monitor as monitor_step

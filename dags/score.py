@@ -12,7 +12,7 @@ from pipelines.core.tenant import Tenant
 for _tenant in tenants():
     with workflow(_tenant, "score", schedule=[asset(_tenant, "champion")], doc=__doc__):
 
-        @step(_tenant, outlet=asset(_tenant, "scores"))
+        @step(_tenant, inlet=asset(_tenant, "champion"), outlet=asset(_tenant, "scores"))
         def score(tenant: Tenant, interval: Interval) -> Report:
             """Score the candidates and write the audience."""
             from pipelines.deliver.score import score as score_step

@@ -12,14 +12,14 @@ from pipelines.core.tenant import Tenant
 for _tenant in tenants():
     with workflow(_tenant, "train", schedule=[asset(_tenant, "features")], doc=__doc__):
 
-        @step(_tenant)
+        @step(_tenant, inlet=asset(_tenant, "features"))
         def train(tenant: Tenant, interval: Interval) -> Report:
             """Fit every candidate of every target and register the challenger."""
             from pipelines.train.step import train as train_step
 
             return train_step(tenant, interval)
 
-        @step(_tenant, outlet=asset(_tenant, "champion"))
+        @step(_tenant, inlet=asset(_tenant, "features"), outlet=asset(_tenant, "champion"))
         def promote(tenant: Tenant, interval: Interval) -> Report:
             """Move the alias `champion` if the challenger earned it."""
             from pipelines.registry.promote import promote as promote_step

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.cli.chain import CHAIN
+from pipelines.cli.chain import CHAIN, steps_of
 from pipelines.cli.status import collect
 from pipelines.cli.steps import call
 from pipelines.core.settings import get_settings
 from pipelines.core.tenant import Tenant
-from pipelines.lake.catalog import NAMESPACES, Lake
 from tests.conftest import BANK_FILE, REAL_DATA, write_params
+from tests.tables import contents
 
 pytestmark = pytest.mark.slow
 
@@ -73,26 +73,8 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return went(name, tmp_path_factory.mktemp(name), DEMO if name == "demo" else BANK)
 
 
-def contents(tenant: Tenant) -> dict[str, list[str]]:
-    """Every table of the lake: its rows as sorted text, without the wall clock."""
-    lake = Lake(tenant)
-    names = [f"{namespace}.{table}" for namespace in NAMESPACES for table in lake.names(namespace)]
-    return {name: sorted(map(text, lake.read(name).to_pylist())) for name in names}
-
-
-def text(row: dict[str, Any]) -> str:
-    """A row as text; sums in another order may differ in the last digits."""
-    return str(
-        {
-            name: float(f"{value:.10g}") if isinstance(value, float) else value
-            for name, value in row.items()
-            if name != "_loaded_at"
-        }
-    )
-
-
 def test_every_dag_ran_for_every_date_and_reported(ran: Ran) -> None:
-    steps = [step for dag in CHAIN.values() for step in dag]
+    steps = [step for dag in CHAIN for step in steps_of(ran.tenant, dag)]
     reported = [(report["interval"]["to"], report["step"]) for report in ran.outcome["reports"]]
     wanted = [(interval.to_dict()["to"], step) for interval in ran.tenant.runs() for step in steps]
     assert [item for item in reported if item[1] != "simulate"] == wanted

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class AirflowRunner:
         self.log = log
         settings.airflow_dir.mkdir(parents=True, exist_ok=True)
         os.environ.update(environment(settings))
-        _migrate(settings.airflow_dir)
+        migrate(settings.airflow_dir)
         self._error: BaseException | None = None
         self._dags = self._load()
 
@@ -64,7 +64,9 @@ class AirflowRunner:
         made = self._dags[self.tenant.dag_id(dag)]
         self._error = None
         with _interruptible() as interrupted:
-            outcome = made.test(logical_date=interval.end.replace(tzinfo=UTC), run_conf=interval.to_dict())
+            # A second before the end: no scheduled run or backfill has that logical date; a second run has the same.
+            moment = interval.end.replace(tzinfo=UTC) - timedelta(seconds=1)
+            outcome = made.test(logical_date=moment, run_conf=interval.to_dict())
             if interrupted:
                 raise KeyboardInterrupt
         if outcome.state != "success":
@@ -100,7 +102,7 @@ class AirflowRunner:
         raise NotReady(f"the DAG {self.tenant.dag_id(dag)} did not succeed: its log is {self.log}")
 
 
-def _migrate(home: Path) -> None:
+def migrate(home: Path) -> None:
     """Create Airflow's database, or bring it up to date; one process at a time.
 
     The version it was made ready for stands beside it, written last: without it, what is there was cut short and holds

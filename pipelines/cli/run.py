@@ -44,6 +44,7 @@ def run(
     from pipelines.core.tenant import Tenant
 
     whose = Tenant.load(tenant)
+    _refuse_beside_a_living_one(whose)
     stretches = [days(whose, date, start, end)] if date or start or end else whose.runs()
     out = show.console(err=True)
     began = time.monotonic()
@@ -56,6 +57,17 @@ def run(
         show.as_json(summary.as_dict(whose, reports))
     else:
         summary.show(whose, reports, time.monotonic() - began)
+
+
+def _refuse_beside_a_living_one(tenant: Tenant) -> None:
+    from pipelines.cli.live import state
+    from pipelines.core.errors import NotReady
+
+    if living := state.told(tenant.settings):
+        raise NotReady(
+            f"Airflow is up at {living['airflow']} and runs the DAGs of tenant '{tenant.name}': start"
+            f" {tenant.dag_id('ingest')} there with the days as its parameters, or stop it first (Ctrl-C where it runs)"
+        )
 
 
 def _market(tenant: Tenant, out: Console) -> None:
@@ -89,7 +101,7 @@ def _walk(tenant: Tenant, stretches: list[Interval], airflow: bool, out: Console
 
 def _key_figures(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """What fits on a line: no breakdowns (`rows.leads`), and of raw rows only what became of them."""
-    told = [report for report in reports if report["step"] != "ingest"]
+    told = [report for report in reports if report["step"] not in ("market", "ingest")]
     return {name: value for report in told for name, value in report["counts"].items() if "." not in name}
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Where each step lives; imported when it is run.
 STEPS = {
+    "market": "pipelines.collect.simulator.days",
     "ingest": "pipelines.collect.ingest",
     "validate": "pipelines.quality.validate",
     "features": "pipelines.features.step",
@@ -43,6 +44,16 @@ def _command(
     if "target" in options:
         whose.target(options["target"])  # a misspelt one is told before any work
     show.report(call(name, whose, shared.days(whose, date, start, end), **options), as_json)
+
+
+def market(
+    tenant: TenantName = "demo", date: Day = None, start: From = None, end: To = None, json: Json = False
+) -> None:
+    """Let a simulated market export days that were drawn ahead; `leadwise up` does so every minute.
+
+    - `leadwise market --date 2026-04-01`
+    """
+    _command("market", tenant, date, start, end, json)
 
 
 def ingest(
@@ -146,5 +157,5 @@ def monitor(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for command in (ingest, validate, features, train, promote, score, monitor):
+    for command in (market, ingest, validate, features, train, promote, score, monitor):
         app.command(rich_help_panel="One step, without Airflow")(command)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from pipelines.core.errors import ConfigError, NotReady
+from pipelines.core.errors import Busy, ConfigError
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -22,7 +22,7 @@ def exclusive(tenant: "Tenant", step: str, timeout: float = 0.0) -> Iterator[Non
         timeout: seconds to wait for another run.
 
     Raises:
-        NotReady: another run holds it.
+        Busy: another run holds it.
         ConfigError: the tenant's folder can't be written.
     """
     folder = tenant.home / "locks"
@@ -36,7 +36,7 @@ def exclusive(tenant: "Tenant", step: str, timeout: float = 0.0) -> Iterator[Non
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
-        raise NotReady(
+        raise Busy(
             f"another run of '{step}' for tenant '{tenant.name}' is at work:"
             " wait for it to end, then run this one again"
         ) from None

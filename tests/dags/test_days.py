@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dags.days import interval_of
+from dags.days import hand_on, intervals_of
 from pipelines.core.errors import ConfigError
 from pipelines.core.interval import Interval, parse_day
 
@@ -28,7 +28,7 @@ def test_parameters_win_over_everything() -> None:
         "data_interval_start": datetime(2026, 2, 1, tzinfo=UTC),
         "data_interval_end": datetime(2026, 2, 2, tzinfo=UTC),
     }
-    assert interval_of(context) == days("2026-03-01", "2026-03-08")
+    assert intervals_of(context) == [days("2026-03-01", "2026-03-08")]
 
 
 def test_a_scheduled_run_works_on_its_data_interval() -> None:
@@ -38,19 +38,37 @@ def test_a_scheduled_run_works_on_its_data_interval() -> None:
         "data_interval_start": datetime(2026, 2, 1, tzinfo=UTC),
         "data_interval_end": datetime(2026, 2, 2, tzinfo=UTC),
     }
-    assert interval_of(context) == days("2026-02-01", "2026-02-02")
+    assert intervals_of(context) == [days("2026-02-01", "2026-02-02")]
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 30)), min_size=1, max_size=8))
-def test_updates_that_waited_are_worked_on_together(stretches: list[tuple[int, int]]) -> None:
+def test_updates_that_waited_keep_their_own_stretches(stretches: list[tuple[int, int]]) -> None:
     origin = parse_day("2026-01-01")
     intervals = [
         Interval.of_days(origin + timedelta(start), origin + timedelta(start + length)) for start, length in stretches
     ]
-    context = {"triggering_asset_events": {"clean": [update(interval.to_dict()) for interval in intervals]}}
-    found = interval_of(context)
-    assert found.start == min(interval.start for interval in intervals)
-    assert found.end == max(interval.end for interval in intervals)
+    one_by_one = [update(hand_on([interval])) for interval in intervals]
+    found = intervals_of({"triggering_asset_events": {"clean": one_by_one}})
+    assert set(found) == set(intervals)
+    assert found == sorted(found, key=lambda interval: (interval.end, interval.start))
+    assert intervals_of({"triggering_asset_events": {"clean": [update(hand_on(intervals))]}}) == found
+
+
+def test_updates_that_a_paused_dag_missed_are_caught_up() -> None:
+    def event(hour: int, day: int, *started: str) -> Any:
+        runs = [SimpleNamespace(dag_id=dag) for dag in started]
+        extra = hand_on([days(f"2026-03-{day:02}", f"2026-03-{day + 1:02}")])
+        return SimpleNamespace(timestamp=datetime(2026, 4, 1, hour, tzinfo=UTC), extra=extra, created_dagruns=runs)
+
+    newest_first = [event(5, 5, "mine"), event(4, 4, "other"), event(3, 3), event(2, 2, "mine"), event(1, 1)]
+    context = {"dag": SimpleNamespace(dag_id="mine"), "triggering_asset_events": {"clean": [newest_first[0]]}}
+    found = intervals_of(context, lambda: newest_first)
+    assert [interval.start.day for interval in found] == [3, 4, 5]
+
+
+def test_an_update_made_by_hand_says_its_days_itself() -> None:
+    context = {"triggering_asset_events": {"clean": [update({"from": "2026-03-01", "to": "2026-03-08"})]}}
+    assert intervals_of(context) == [days("2026-03-01", "2026-03-08")]
 
 
 @pytest.mark.parametrize(
@@ -71,4 +89,4 @@ def test_updates_that_waited_are_worked_on_together(stretches: list[tuple[int, i
 )
 def test_a_run_without_clear_days_is_refused(context: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        interval_of(context)
+        intervals_of(context)

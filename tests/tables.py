@@ -1,0 +1,50 @@
+"""The tables of a tenant as text that two runs can be compared by."""
+
+from typing import Any
+
+from pipelines.core.tenant import Tenant
+from pipelines.lake.catalog import NAMESPACES, Lake
+
+IDENTITIES = "identity.identities"
+_OF_THE_MODEL = {"score_id", "run_id", "model_version", "probability", "tier", "value", "drifted"}
+"""Columns that hang on a random salt: lead ids break ties in the order of training rows, and so move what is fitted."""
+
+
+def contents(tenant: Tenant, plain_ids: bool = False) -> dict[str, list[str]]:
+    """Every table of the lake: its rows as sorted text, without the wall clock.
+
+    Args:
+        tenant: whose lake.
+        plain_ids: put what a lead id stands for in its place, and no folder: for a comparison of two tenants, whose
+            salts differ.
+    """
+    lake = Lake(tenant)
+    names = [f"{namespace}.{table}" for namespace in NAMESPACES for table in lake.names(namespace)]
+    found = {name: lake.read(name).to_pylist() for name in names}
+    if not plain_ids:
+        return {name: sorted(map(text, rows)) for name, rows in found.items()}
+    for table, rows in found.items():
+        for row in rows if table.startswith(("deliver.", "watch.")) else ():
+            for name in _OF_THE_MODEL & row.keys():
+                del row[name]
+    known = {row["lead_id"]: row["phone"] for row in found.pop(IDENTITIES, [])}
+    home = str(tenant.home)
+    return {
+        name: sorted(text({key: _plain(value, known, home) for key, value in row.items()}) for row in rows)
+        for name, rows in found.items()
+    }
+
+
+def _plain(value: Any, known: dict[str, str], home: str) -> Any:
+    return known.get(value, value.replace(home, "")) if isinstance(value, str) else value
+
+
+def text(row: dict[str, Any]) -> str:
+    """A row as text; sums in another order may differ in the last digits."""
+    return str(
+        {
+            name: float(f"{value:.10g}") if isinstance(value, float) else value
+            for name, value in row.items()
+            if name != "_loaded_at"
+        }
+    )
