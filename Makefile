@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo up test check bench clean lock
+.PHONY: help setup demo up test check bench docs clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -45,8 +45,11 @@ check: setup ## ruff, mypy --strict, import layers
 bench: setup ## figures side by side with the usual way, into var/bench/
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-clean: ## remove var/
-	rm -rf var
+docs: setup ## docs/reference.md, from the code
+	$(BIN)/leadwise reference
+
+clean: ## remove var/ and what DVC left
+	rm -rf var .dvc/tmp
 
 lock: ## resolve requirements.in anew
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Four tries: after 1, 2 and 4 minutes. What fails for longer than that is for a person to look at.
 RETRIES = {
+    "owner": "leadwise",
     "retries": 3,
     "retry_delay": timedelta(minutes=1),
     "retry_exponential_backoff": 2.0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import market, run, serve, state, steps
+from pipelines.cli import ask, doctor, experiments, init, market, reference, replay, run, serve, state, steps, up
 from pipelines.cli.errors import FriendlyGroup
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ by itself, again and again: it replaces what it wrote before.
 """,
 )
 
-for group in (run, market, steps, serve, state):
+for group in (run, up, init, market, steps, replay, serve, state, experiments, ask, doctor, reference):
     group.register(app)
 
 
