@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,7 +106,7 @@ def _start(plan: Plan, supervisor: Supervisor, api: AirflowApi, out: Console) ->
             plan.settings.mlflow_dir.mkdir(parents=True, exist_ok=True)
             supervisor.start(waiting.pop("mlflow"))
         status.update("preparing Airflow's database …")
-        _migrate(plan, supervisor)
+        _migrate(plan, supervisor.environment)
         scheduler = waiting.pop("scheduler")
         for service in waiting.values():
             supervisor.start(service)
@@ -122,7 +122,7 @@ def _start(plan: Plan, supervisor: Supervisor, api: AirflowApi, out: Console) ->
     return list(fresh)
 
 
-def _migrate(plan: Plan, supervisor: Supervisor) -> None:
+def _migrate(plan: Plan, environment: Mapping[str, str]) -> None:
     """Airflow's imports stay out of this process, which lives for long."""
     from pipelines.core.errors import LeadwiseError
 
@@ -130,7 +130,7 @@ def _migrate(plan: Plan, supervisor: Supervisor) -> None:
     plan.logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pipelines.cli.live.migrate", str(plan.settings.airflow_dir)]
     with log.open("wb") as target:
-        done = subprocess.run(command, env=supervisor.environment, stdout=target, stderr=target, check=False)  # noqa: S603
+        done = subprocess.run(command, env=environment, stdout=target, stderr=target, check=False)  # noqa: S603
     if done.returncode:
         raise LeadwiseError(f"Airflow's database under {plan.settings.airflow_dir} can't be prepared: {log} says why")
 
@@ -205,6 +205,7 @@ def airflow(context: typer.Context) -> None:
     - `leadwise airflow backfill create --dag-id demo_ingest --from-date 2026-03-01 --to-date 2026-03-07`
     """
     import os
+    from urllib.parse import urlsplit
 
     from pipelines.cli.live import state
     from pipelines.cli.live.services import Plan
@@ -212,9 +213,12 @@ def airflow(context: typer.Context) -> None:
 
     settings = get_settings()
     living = state.told(settings)
-    ports = [int(living.get(name, "").rpartition(":")[2] or usual) for name, usual in _PORTS.items()]
+    port = urlsplit(living.get("airflow", "")).port or _PORTS["airflow"]
     settings.airflow_dir.mkdir(parents=True, exist_ok=True)
-    own = Plan(settings, ports[0], ports[1], settings.day_seconds).environment()
+    plan = Plan(settings, port, _PORTS["mlflow"], settings.day_seconds)
+    own = plan.environment()
+    if not living:
+        _migrate(plan, own)  # there may be no database yet
     os.execve(sys.executable, [sys.executable, "-m", "airflow", *context.args], own)  # noqa: S606 - the program itself
 
 

@@ -61,7 +61,12 @@ class Plan:
     def mlflow(self) -> str:
         """Address of MLflow's UI: ours, or the server that was configured."""
         told = self.settings.mlflow_uri
-        return told if told and told.startswith("http") else f"http://{HOST}:{self.mlflow_port}"
+        return told.rstrip("/") if told and self.has_server else f"http://{HOST}:{self.mlflow_port}"
+
+    @property
+    def has_server(self) -> bool:
+        """Whether an MLflow server was configured, so that none has to be started."""
+        return (self.settings.mlflow_uri or "").startswith("http")
 
     @property
     def logs(self) -> Path:
@@ -78,7 +83,7 @@ class Plan:
             Service("scheduler", (*airflow, "scheduler", "--skip-serve-logs")),
             Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
         ]
-        return [self._mlflow_server(), *found] if self.mlflow.endswith(f":{self.mlflow_port}") else found
+        return found if self.has_server else [self._mlflow_server(), *found]
 
     def _mlflow_server(self) -> Service:
         store = ("--backend-store-uri", self.settings.tracking_uri)
