@@ -7,9 +7,9 @@ only into files that hold the words "airflow" and "dag": their first line does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from datetime import UTC, timedelta
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task
@@ -38,8 +38,8 @@ RETRIES = {
     "max_retry_delay": timedelta(minutes=30),
 }
 
-_EVENTS = 200
-"""Newest updates of an asset that are looked through for days that a paused DAG missed."""
+_PAGE = 100
+"""Updates of an asset that are asked for at once, when days that a paused DAG missed are looked for."""
 
 _LOG = logging.getLogger("leadwise")
 
@@ -118,18 +118,11 @@ def step(
     """
 
     def decorate(function: Step) -> Any:
-        def history() -> Any:
-            return get_current_context()["inlet_events"][inlet].ascending(False).limit(_EVENTS)
-
         def run() -> dict[str, Any]:
             context: Mapping[str, Any] = get_current_context()
             try:
-                intervals = intervals_of(context, history if inlet else None)
-                use(_airflow_connection)
-                with started_by(_origin(context)):
-                    for interval in intervals:
-                        report = function(Tenant.load(tenant.name), interval)
-                        _tell(report)
+                intervals = intervals_of(context, partial(_updates, context, inlet) if inlet else None)
+                report = _work(tenant.name, function, intervals, context)
             except (Busy, SourceUnreachable):
                 raise  # somebody runs the same step, or a server is away for a while: a retry may find it otherwise
             except LeadwiseError as error:
@@ -153,6 +146,30 @@ def step(
         return wrap(run)
 
     return decorate
+
+
+def _work(tenant: str, function: Step, intervals: list[Interval], context: Mapping[str, Any]) -> Report:
+    """Run a step over each stretch of days; returns the last report."""
+    use(_airflow_connection)
+    with started_by(_origin(context)):
+        for interval in intervals:
+            report = function(Tenant.load(tenant), interval)
+            _tell(report)
+    return report
+
+
+def _updates(context: Mapping[str, Any], inlet: Asset) -> Iterator[Any]:
+    """Updates of `inlet`, the newest first, read page by page."""
+    seen: set[int] = set()
+    before: datetime | None = None
+    while True:
+        asked = context["inlet_events"][inlet].ascending(False).limit(_PAGE)
+        page = [event for event in (asked.before(before.isoformat()) if before else asked) if event.id not in seen]
+        if not page:
+            return
+        yield from page
+        seen |= {event.id for event in page}
+        before = page[-1].timestamp
 
 
 def _tell(report: Report) -> None:

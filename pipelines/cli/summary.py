@@ -64,7 +64,7 @@ def where(tenant: Tenant) -> dict[str, str]:
         "audience": _newest(tenant.audience_dir, "*"),
         "data docs": _newest(tenant.docs_dir, "**/index.html"),
         "drift report": _newest(tenant.reports_dir, "*/drift*.html"),
-        "models": f"mlflow ui --backend-store-uri {settings.tracking_uri}",
+        "models": f"mlflow ui --backend-store-uri {settings.tracking_shown}",
         "a score by HTTP": f"leadwise serve --tenant {tenant.name}",
     }
 

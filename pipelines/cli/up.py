@@ -189,11 +189,14 @@ def _ends_on_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = [signal.signal(number, end) for number in _ENDINGS]
+    # What was told to be deaf stays so: `nohup leadwise up &` outlives its terminal.
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    taken = [number for number in _ENDINGS if not (deaf and number == signal.SIGHUP)]
+    before = [signal.signal(number, end) for number in taken]
     try:
         yield
     finally:
-        for number, handler in zip(_ENDINGS, before, strict=True):
+        for number, handler in zip(taken, before, strict=True):
             signal.signal(number, handler)
 
 

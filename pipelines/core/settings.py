@@ -1,6 +1,7 @@
 """Settings of the machine Leadwise runs on, from the environment (`LEADWISE_*`). Science lives in `params.yaml`."""
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import Field
@@ -39,6 +40,11 @@ class Settings(BaseSettings):
     def airflow_dir(self) -> Path:
         """`AIRFLOW_HOME` of local runs."""
         return self.var.absolute() / "airflow"
+
+    @property
+    def tracking_shown(self) -> str:
+        """The tracking URI as it may be shown: without a password."""
+        return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", self.tracking_uri)
 
     @property
     def tracking_uri(self) -> str:

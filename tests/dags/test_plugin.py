@@ -1,13 +1,14 @@
 """Links from a task to what it made, and the sentence at the end of a failed log."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags.factory import say_why
+from dags.factory import _updates, say_why
 from dags.plugin import address
 from pipelines.core.errors import Busy
 
@@ -47,3 +48,38 @@ def test_why_a_task_failed(error: Exception, said: str, caplog: pytest.LogCaptur
     with caplog.at_level(logging.ERROR, "leadwise"):
         say_why({"exception": error, "ti": instance})
     assert caplog.messages == [f"demo_ingest.collect failed: {said}"]
+
+
+class Asked:
+    """Events of an asset as Airflow's accessor gives them: `limit` newest ones at or before an instant."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self.events, self.most, self.until = events, 0, ""
+
+    def ascending(self, order: bool) -> "Asked":
+        assert order is False
+        return self
+
+    def limit(self, most: int) -> "Asked":
+        self.most = most
+        return self
+
+    def before(self, until: str) -> "Asked":
+        self.until = until
+        return self
+
+    def __iter__(self) -> Any:
+        held = [e for e in self.events if not self.until or e.timestamp <= datetime.fromisoformat(self.until)]
+        return iter(sorted(held, key=lambda e: e.timestamp, reverse=True)[: self.most])
+
+
+def test_however_long_a_dag_was_paused_every_update_is_looked_at_once() -> None:
+    start = datetime(2026, 4, 1, tzinfo=UTC)
+    events = [SimpleNamespace(id=n, timestamp=start + timedelta(minutes=n)) for n in range(457)]
+
+    class Inlets:
+        def __getitem__(self, inlet: Any) -> Asked:
+            return Asked(events)
+
+    found = [event.id for event in _updates({"inlet_events": Inlets()}, None)]
+    assert found == list(reversed(range(457)))

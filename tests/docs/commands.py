@@ -97,7 +97,8 @@ def run(
         process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", text],
             cwd=where,
-            env={**os.environ, **(environment or {})},
+            # What other tests of this process told MLflow stands in the environment, and is not the reader's.
+            env={**{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=told,  # a file: a pipe would stay open as long as what runs in the background
             stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sys
 from dataclasses import dataclass, field
@@ -61,7 +62,9 @@ class Plan:
     def mlflow(self) -> str:
         """Address of MLflow's UI: ours, or the server that was configured."""
         told = self.settings.mlflow_uri
-        return told.rstrip("/") if told and self.has_server else f"http://{HOST}:{self.mlflow_port}"
+        if told and self.has_server:
+            return re.sub(r"//[^/@]*@", "//", told).rstrip("/")  # it is shown, and stands in links: without a login
+        return f"http://{HOST}:{self.mlflow_port}"
 
     @property
     def has_server(self) -> bool:
@@ -86,10 +89,9 @@ class Plan:
         return found if self.has_server else [self._mlflow_server(), *found]
 
     def _mlflow_server(self) -> Service:
-        store = ("--backend-store-uri", self.settings.tracking_uri)
         kept = ("--artifacts-destination", (self.settings.mlflow_dir / "artifacts").as_uri())
         where = ("--host", HOST, "--port", str(self.mlflow_port), "--workers", "1")
-        return Service("mlflow", (sys.executable, "-m", "mlflow", "server", *store, *kept, *where))
+        return Service("mlflow", (sys.executable, "-m", "mlflow", "server", *kept, *where))
 
     def environment(self) -> dict[str, str]:
         """What every process finds in its environment."""
@@ -119,6 +121,7 @@ class Plan:
             "LEADWISE_MLFLOW_UI": self.mlflow,
             "LEADWISE_DAY_SECONDS": str(self.day_seconds),
             "LEADWISE_LIVE_SINCE": self.began.isoformat(),
+            "MLFLOW_BACKEND_STORE_URI": self.settings.tracking_uri,  # not as an argument, which everybody could read
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
