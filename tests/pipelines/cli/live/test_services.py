@@ -19,7 +19,7 @@ def plan(folder: Path, mlflow: str | None = None) -> Plan:
 
 def test_no_command_line_holds_a_password(tmp_path: Path) -> None:
     made = plan(tmp_path, f"postgresql://leadwise:{SECRET}@db/mlflow")
-    assert [service.name for service in made.services()][0] == "mlflow"
+    assert made.services()[0].name == "mlflow"
     assert SECRET not in str([service.command for service in made.services()])
     assert made.environment()["MLFLOW_BACKEND_STORE_URI"].count(SECRET) == 1
     assert made.settings.tracking_shown == "postgresql://leadwise:***@db/mlflow"
