@@ -7,7 +7,8 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,25 @@ def show_table(first: pa.Table, rows: int, as_of: datetime) -> None:
     )
 
 
+def check_file(option: str, name: str) -> None:
+    """Refuse a file that can't be written to, before the query takes its time.
+
+    Args:
+        option: that names it, such as `--csv`.
+        name: as it was given.
+
+    Raises:
+        ConfigError: an empty name, a folder, or a file in a folder that is not there.
+    """
+    if not name.strip():
+        raise ConfigError(f"{option} has an empty name: give it a file to write to")
+    file = Path(name).absolute()
+    if file.is_dir():
+        raise ConfigError(f"{option} names the folder {file}: give it a file in there")
+    if not file.parent.is_dir():
+        raise ConfigError(f"there is no folder {file.parent} to write {file.name} to: make it first")
+
+
 def to_csv(answer: Answer, file: str) -> None:
     """Write CSV to a file, or to standard output for `-`."""
     if file == "-":
@@ -143,11 +163,13 @@ def _text(cell: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: no infinite and no missing numbers; times as ISO text."""
+    """What JSON can hold: no infinite and no missing numbers, decimals as numbers; times as ISO text."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value.isoformat() if hasattr(value, "isoformat") else value
@@ -156,11 +178,15 @@ def _plain(value: Any) -> Any:
 @contextmanager
 def _replacing(file: Path) -> Iterator[Path]:
     """A file beside `file` that takes its place when all is written; what is interrupted leaves nothing."""
-    if not file.absolute().parent.is_dir():
-        raise ConfigError(f"there is no folder {file.absolute().parent} to write {file.name} to: make it first")
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         yield part
         part.replace(file)
+    except OSError as error:
+        raise ConfigError(
+            f"{file} can't be written ({os.strerror(error.errno) if error.errno else error}):"
+            " make room there or choose another file"
+        ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing is left
+            part.unlink(missing_ok=True)

@@ -61,6 +61,9 @@ def sql(
 
     if sum((csv is not None, parquet is not None, json)) > 1:
         raise typer.BadParameter("give one of --csv, --parquet and --json", param_hint="--csv")
+    for option, file in (("--csv", csv), ("--parquet", parquet)):
+        if file is not None and not (option == "--csv" and file == "-"):
+            answers.check_file(option, file)
     whose = Tenant.load(tenant)
     instant = None if as_of is None else parse_instant(as_of)
     if tables or query is None:

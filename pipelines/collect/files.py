@@ -1,5 +1,6 @@
 """Files of a source: their format, what columns they have, and their rows in batches of bounded size."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.collect.types import fit, stored_type
 from pipelines.core.errors import SourceError
+from pipelines.core.formats import CSV_OPTIONS
 from pipelines.core.interval import Interval
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ ENDINGS = (".csv", ".parquet", ".jsonl", ".ndjson", ".json")
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
 _COMPRESSED = (".gz", ".zst")
+_RAGGED = re.compile(
+    r"CSV Error on Line: (\d+)\n.*?^Expected Number of Columns: (\d+) Found: (\d+)", re.DOTALL | re.MULTILINE
+)
 
 
 class NoRows(SourceError):
@@ -134,9 +139,12 @@ class Reader:
             for batch in self._connection.sql(self._select(file)).to_arrow_reader(rows):
                 total += batch.num_rows
                 if batch.num_rows:
-                    yield fit(_with_keys(pa.Table.from_batches([batch]), file), schema)
+                    yield fit(_with_keys(pa.Table.from_batches([batch]), file), schema, self._called(file))
         if not total:
             raise self._no_rows(file)
+
+    def _called(self, file: SourceFile) -> str:
+        return f"source '{self._name}': {file.name}"
 
     def _no_rows(self, file: SourceFile) -> NoRows:
         return NoRows(f"source '{self._name}': {file.name} holds no rows: export it again")
@@ -155,8 +163,7 @@ class Reader:
 
     def _csv(self, file: SourceFile) -> str:
         delimiter = f", delim = {_text(file.delimiter)}" if file.delimiter else ""
-        options = "header = true, all_varchar = true, hive_partitioning = false, quote = '\"'"
-        return f"SELECT * FROM read_csv({_text(file.path)}, {options}{delimiter})"
+        return f"SELECT * FROM read_csv({_text(file.path)}, {CSV_OPTIONS}{delimiter})"
 
     def _json_keys(self, file: SourceFile) -> list[str]:
         """Keys of all records, in the order they are met."""
@@ -173,6 +180,11 @@ class Reader:
         try:
             yield
         except (duckdb.Error, pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            if ragged := _RAGGED.search(str(error)):
+                raise SourceError(
+                    f"{self._called(file)} can't be read as {file.format}: line {ragged[1]} has {ragged[3]} columns and"
+                    f" the header {ragged[2]}: mend that line, or put a value that holds the delimiter in double quotes"
+                ) from None
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             reason = (lines[0] if lines else type(error).__name__).replace(str(file.path), file.name)[:200]
             raise SourceError(

@@ -7,7 +7,7 @@ the rows with the same keys.
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from pipelines.collect.files import NoRows, Reader, SourceFile, ending
 from pipelines.collect.found import Store, check_name, fixed_part, missing
-from pipelines.core.errors import SourceError
+from pipelines.core.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from pipelines.core.interval import Interval
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
 
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
+_DELIMITERS = ",;|\t"
 _BLOCK = 1024 * 1024
 _SHOWN = 3
 
@@ -70,9 +71,10 @@ def look(
 
     Raises:
         SourceError: no file matches, and none was ever read.
-        ConfigError: the name of a file does not tell its format.
     """
+    notes = list(notes)
     newest, versions = _newest(notes)
+    late = any(note["_interval_end"] > interval.end for note in notes)
     pattern = tenant.source_path(source)
     found = store.expand(pattern, hidden=True)
     if not found and not newest and not source.sparse:
@@ -83,9 +85,16 @@ def look(
             if one.name not in newest or _mark(one) != newest[one.name]["mark"]:
                 grown.waiting[one.name] = why
             continue
-        check_name(name, one)
+        if why := _nameless(name, one):
+            grown.waiting[one.name] = why
+            continue
+        noted = newest.get(one.name)
         file = replace(one, arrives=interval.end, delimiter=source.delimiter, mark=_mark(one))
-        _sort(grown, store, reader, file, newest.get(one.name), versions.get(one.name, 0))
+        if late and not (noted and file.mark == noted["mark"]):
+            # What arrives never arrives before what is known: an older version would win, and the past change.
+            grown.waiting[one.name] = "later days were read already: a run of the newest days reads it"
+            continue
+        _sort(grown, store, reader, file, noted, versions.get(one.name, 0))
     return grown
 
 
@@ -102,14 +111,16 @@ def _sort(grown: Growth, store: Store, reader: Reader, file: SourceFile, noted: 
     why = "its end is missing" if _cut_short(file) else None
     if why is None:
         try:
-            reader.schema(file)
+            why = _run_together(reader.schema(file).names)
         except NoRows:
             why = "no rows yet"
+        except SourceError:
+            why = f"it can't be read as {file.format}: export it again"
     if why:
         grown.waiting[file.name] = why
         return
-    # Three digits: among rows that arrived together the newest version stands last by its text.
-    batch_id = file.name if version == 0 else f"{file.name}@{version + 1:03d}"
+    # Digits: among rows that arrived together the newest version stands last by its text.
+    batch_id = file.name if version == 0 else f"{file.name}@{version + 1:06d}"
     grown.files.append(replace(file, batch_id=batch_id))
     if version:
         grown.rewritten.append(file.name)
@@ -147,10 +158,31 @@ def _newest(notes: Iterable[Note]) -> tuple[dict[str, Note], dict[str, int]]:
     """The last note of each file, and how many there are."""
     newest: dict[str, Note] = {}
     versions: dict[str, int] = {}
-    for note in sorted(notes, key=lambda note: str(note["_batch_id"])):
+    for note in sorted(notes, key=_version):
         newest[note["file"]] = note
         versions[note["file"]] = versions.get(note["file"], 0) + 1
     return newest, versions
+
+
+def _version(note: Note) -> int:
+    """Which version of its file a note speaks of: 1 for the first."""
+    return int(str(note["_batch_id"]).removeprefix(str(note["file"])).removeprefix("@") or 1)
+
+
+def _nameless(name: str, file: SourceFile) -> str | None:
+    """Why the name of a file says that it is none of the source: others may write to the folder as well."""
+    try:
+        check_name(name, file)
+    except ConfigError:
+        return "its ending tells no format"
+    return None
+
+
+def _run_together(columns: Sequence[str]) -> str | None:
+    """Why columns are those of a CSV whose cells could not be told apart."""
+    if len(columns) == 1 and any(delimiter in columns[0] for delimiter in _DELIMITERS):
+        return "its columns can't be told apart: does a row have too many or too few cells?"
+    return None
 
 
 def _mark(file: SourceFile) -> str | None:

@@ -80,7 +80,7 @@ class Postgres:
             cursor.execute(self._select(sql, self._described(cursor, sql)))
             for batch in cursor.fetch_record_batch():
                 for start in range(0, batch.num_rows, rows):
-                    yield fit(pa.Table.from_batches([batch.slice(start, rows)]), schema)
+                    yield fit(pa.Table.from_batches([batch.slice(start, rows)]), schema, "a database")
 
     def close(self) -> None:
         """End the transaction and the session, whatever state they are in."""

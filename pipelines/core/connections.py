@@ -141,6 +141,8 @@ def _from_uri(text: str) -> dict[str, Any]:
     """Airflow's URI form, taken apart as Airflow does: everything is percent-encoded."""
     rest, _, query = text.split("://", 1)[1].partition("?")
     authority, _, schema = rest.partition("/")
+    if "@" in schema or (":" in authority and "@" not in authority):
+        raise ValueError  # a / of the secret ended the address: both keys would be lost, and others be used
     login, _, host = authority.rpartition("@")
     user, _, password = login.partition(":")
     extra: dict[str, Any] = dict(parse_qsl(query))

@@ -30,7 +30,7 @@ def parse_instant(value: str | date) -> datetime:
     """An instant in naive UTC, from an ISO day (the midnight it begins with), an ISO instant, or a date or datetime.
 
     Raises:
-        ConfigError: the text is neither.
+        ConfigError: the text is neither, or in UTC lies outside the years 1 to 9999.
     """
     if isinstance(value, str):
         try:
@@ -41,7 +41,12 @@ def parse_instant(value: str | date) -> datetime:
             ) from None
     if not isinstance(value, datetime):
         return midnight(value)
-    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    except OverflowError:
+        raise ConfigError(
+            f"'{value.isoformat()}' in UTC lies outside the years 1 to 9999: give another instant"
+        ) from None
 
 
 @dataclass(frozen=True, order=True)

@@ -8,7 +8,7 @@ import duckdb
 
 from pipelines.core.report import Advance
 from pipelines.init.personal import Personal, judge
-from pipelines.init.readings import EPOCHS, INTEGER, MOMENTS, READINGS, STRING, TYPED, Reading
+from pipelines.init.readings import EPOCHS, INTEGER, MOMENTS, READINGS, STRING, TYPED, Reading, typed
 from pipelines.init.source import File, sentences
 from pipelines.init.words import column_names, ident, says, text, words
 
@@ -136,7 +136,7 @@ def _sampled(
     for header in file.headers:
         if file.typed:
             kind = connection.execute(f"SELECT any_value(typeof({_quoted(header)})) FROM _sample").fetchall()
-            chosen[header] = (_typed(str(kind[0][0])),)
+            chosen[header] = (typed(str(kind[0][0])),)
             shown = f"{_quoted(header)}::varchar"
         else:
             chosen[header] = _readings(file, connection, header, names[header])
@@ -152,19 +152,6 @@ def _cells(connection: duckdb.DuckDBPyConnection, shown: str, sample: str) -> li
     """Some distinct cells of a column that are not empty."""
     rows = connection.execute(f"SELECT DISTINCT {shown} AS c FROM {sample} ORDER BY c LIMIT {_CELLS}").fetchall()
     return [str(row[0]) for row in rows if row[0] is not None and str(row[0]).strip()]
-
-
-def _typed(kind: str) -> Reading:
-    import re
-
-    families = {
-        "integer": r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?",
-        "number": r"FLOAT|DOUBLE|DECIMAL.*",
-        "boolean": r"BOOLEAN",
-        "timestamp": r"TIMESTAMP.*",
-        "date": r"DATE",
-    }
-    return TYPED[next((name for name, pattern in families.items() if re.fullmatch(pattern, kind)), "string")]
 
 
 def _readings(

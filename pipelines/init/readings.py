@@ -1,5 +1,6 @@
 """What a column of text may be: an ordered list of readings, each with the SQL that tries it on a cell."""
 
+import re
 from dataclasses import dataclass
 
 _ISO_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -114,3 +115,15 @@ TYPED = {
     "string": STRING,
 }
 """Readings of columns that have a type of their own."""
+_FAMILIES = {
+    "integer": r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?",
+    "number": r"FLOAT|DOUBLE|DECIMAL.*",
+    "boolean": r"BOOLEAN",
+    "timestamp": r"TIMESTAMP.*",
+    "date": r"DATE",
+}
+
+
+def typed(kind: str) -> Reading:
+    """The reading of a column that has DuckDB's type `kind`; text where it is none that contracts have."""
+    return TYPED[next((name for name, pattern in _FAMILIES.items() if re.fullmatch(pattern, kind)), "string")]

@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.core.errors import SourceError
-from pipelines.init.words import plain, text
+from pipelines.core.formats import CSV_OPTIONS
+from pipelines.init.words import LINEAGE, plain, text
 
 log = logging.getLogger("leadwise")
 
@@ -223,8 +224,7 @@ def _delimiter(opening: str) -> str:
 
 
 def _read_csv(path: Path, delimiter: str) -> str:
-    options = "header = true, all_varchar = true, hive_partitioning = false, quote = '\"'"
-    return f"read_csv({text(path)}, {options}, delim = {text(delimiter)})"
+    return f"read_csv({text(path)}, {CSV_OPTIONS}, delim = {text(delimiter)})"
 
 
 def _refuse_twins(path: Path, row: list[str]) -> None:
@@ -240,6 +240,10 @@ def _check_headers(path: Path, headers: list[str]) -> None:
     for header in headers:
         if header.startswith("_"):
             raise SourceError(f"{path}: column '{header[:60]}' begins with _: rename it, such names are Leadwise's own")
+        if header.strip().lower() in LINEAGE:
+            raise SourceError(
+                f"{path}: column '{header[:60]}' is what Leadwise calls the place a row was read from: rename it"
+            )
     if len(headers) < 2:
         raise SourceError(f"{path} has one column, '{headers[0][:60]}': a use case needs at least whom and when")
 

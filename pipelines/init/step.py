@@ -3,11 +3,12 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+from filelock import FileLock
 
 from pipelines.core.errors import ConfigError
 from pipelines.core.report import progress
@@ -82,9 +83,11 @@ def init(request: Request, settings: Settings) -> Made:
             check_wanted(request.wanted, read)
             made = plan(request.case, tenant, read, request.wanted, request.horizon, connection)
         texts = _texts(made)
-        params = tenants.with_tenant(settings.params, tenant, tenants.lines_of(made, settings.data.absolute()))
-        _check(Path(folder) / "draft", texts, params, made, settings)
-    written = _publish(texts, params, request, settings)
+        with _alone(settings):
+            _check_names(request, tenant, settings)  # again: another one may have taken them by now
+            params = tenants.with_tenant(settings.params, tenant, tenants.lines_of(made, settings.data.absolute()))
+            _check(Path(folder) / "draft", texts, params, made, settings)
+            written = _publish(texts, params, request, settings)
     return Made(
         request.case,
         tenant,
@@ -112,6 +115,23 @@ def _check_names(request: Request, tenant: str, settings: Settings) -> None:
         raise ConfigError(f"the tenant '{tenant}' exists already in {settings.params}: {again}")
 
 
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One `init` at a time reads the parameters and publishes: else the later one drops the earlier one's tenant."""
+    try:
+        settings.var.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(settings.var / "init.lock")
+        lock.acquire()
+    except OSError as error:
+        raise ConfigError(
+            f"the folder {settings.var} can't be written ({error.strerror}): make room there or set LEADWISE_VAR"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _rooms(settings: Settings) -> tuple[Path, Path]:
     return settings.expectations, settings.feature_repo
 
@@ -123,7 +143,8 @@ def _duckdb(folder: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnect
     connection = duckdb.connect(config=config)
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
+        with suppress(duckdb.InvalidInputException):  # a notebook without widgets has no bar to switch off
+            connection.execute("SET enable_progress_bar = false")
         yield connection
     finally:
         connection.close()
@@ -181,6 +202,7 @@ def _publish(texts: dict[str, dict[str, str]], params: str, request: Request, se
     written: list[Path] = []
     undo: list[tuple[Path, Path | None]] = []
     drafts: list[Path] = []
+    target = settings.params.resolve()  # a link stays one
     try:
         for room, files in zip(_rooms(settings), texts.values(), strict=True):
             room.mkdir(parents=True, exist_ok=True)
@@ -188,12 +210,13 @@ def _publish(texts: dict[str, dict[str, str]], params: str, request: Request, se
             drafts.append(draft)
             draft.chmod(0o755)
             _write(draft, files)
-        draft_params = settings.params.with_name(f".{settings.params.name}.new")
+        draft_params = target.with_name(f".{target.name}.new")
         drafts.append(draft_params)
         draft_params.write_text(params, encoding="utf-8")
+        shutil.copymode(target, draft_params)
         for room, draft in zip(_rooms(settings), drafts, strict=False):
             undo.append(_swap(draft, room / request.case))
-        draft_params.replace(settings.params)
+        draft_params.replace(target)
     except BaseException:
         for place, old in reversed(undo):
             shutil.rmtree(place, ignore_errors=True)

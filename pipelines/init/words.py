@@ -13,9 +13,11 @@ from pipelines.core.errors import ConfigError
 
 CASE = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _TAKEN_CASES = ("airflow", "mlflow", "bench", "__pycache__")
+LINEAGE = ("source_file", "source_row")
+"""Columns that a mapping sees beside the source's own, with those that begin with _."""
 _TAKEN = frozenset(
     (
-        *("source_file", "source_row", "as_of", "event_time", "label", "known_at", "entity_id"),
+        *(*LINEAGE, "as_of", "event_time", "label", "known_at", "entity_id"),
         *("probability", "tier", "rank", "score_id", "target", "model_version"),
     )
 )

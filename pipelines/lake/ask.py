@@ -45,7 +45,7 @@ class Answer:
     """A checked query.
 
     Attributes:
-        schema: of the result.
+        schema: of the result; of columns with one name, such as a, the second is a_1.
         batches: its rows, streamed; the query starts with the first.
         as_of: the instant of the clean tables, naive UTC.
         connection: that works on it; `interrupt()` ends it from another thread.
@@ -107,14 +107,15 @@ def ask(lake: Lake, contracts: "Mapping[str, Contract]", sql: str, as_of: dateti
     with duckdb.connect(config={"threads": lake.tenant.settings.threads}) as connection:
         connection.execute(f"SET temp_directory = '{lake.tenant.home / 'tmp' / 'duckdb'}'")
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")  # it would be drawn into the answer
+        with suppress(duckdb.InvalidInputException):  # a notebook without widgets has no bar to switch off
+            connection.execute("SET enable_progress_bar = false")  # it would be drawn into the answer
         connection.execute("SET VARIABLE as_of = $as_of::TIMESTAMP", {"as_of": instant})
         _make_views(connection, lake, used, bounded=as_of is not None)
         close(connection)
         with _sentences(sql, used):
             relation = connection.sql(bare(sql))
             schema = relation.limit(0).to_arrow_table().schema
-        batches = _told(relation, sql, used)
+        batches = _told(relation, schema, sql, used)
         try:
             yield Answer(schema, batches, instant, connection)
         finally:
@@ -236,11 +237,13 @@ def _listed(one: Shown, stored: str, bounded: bool) -> str:
 
 
 def _told(
-    relation: duckdb.DuckDBPyRelation, sql: str, used: Mapping[str, Shown]
+    relation: duckdb.DuckDBPyRelation, schema: pa.Schema, sql: str, used: Mapping[str, Shown]
 ) -> Generator[pa.RecordBatch, None, None]:
     """The batches of a result, with sentences instead of DuckDB's errors; the query starts with the first one."""
     with _sentences(sql, used):
-        yield from relation.to_arrow_reader(ROWS)
+        for batch in relation.to_arrow_reader(ROWS):
+            # Of columns with one name the reader repeats it, where the schema tells them apart.
+            yield batch.rename_columns(schema.names)
 
 
 @contextmanager

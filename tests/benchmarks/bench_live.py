@@ -19,7 +19,7 @@ from pipelines.core.settings import get_settings
 from tests.benchmarks.measure import Row
 from tests.dags.living import Living, until
 
-DAYS = 3
+DAYS = 2
 _CHAIN = ("demo_ingest", "demo_features", "demo_train", "demo_score")
 
 
@@ -29,7 +29,7 @@ def run() -> list[Row]:
         var = Path(folder)
         living = Living({**os.environ, "LEADWISE_VAR": str(var / "var")}, var / "told.txt")
         began = time.monotonic()
-        living.start("--day-seconds", "100")
+        living.start("--day-seconds", "60")
         try:
             days = _days(living)
             history = time.monotonic() - began
@@ -88,7 +88,8 @@ def _standalone(home: Path) -> tuple[float, float]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
     }
-    env = {**os.environ, **environment(settings), **ports}
+    here = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # it starts `airflow` by name
+    env = {**os.environ, **environment(settings), **ports, **here}
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "airflow", "standalone"],

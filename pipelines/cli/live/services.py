@@ -98,7 +98,7 @@ class Plan:
         held = _secrets(self.settings.airflow_dir)
         options = {
             "CORE__EXECUTOR": "LocalExecutor",
-            "CORE__PARALLELISM": 4,
+            "CORE__PARALLELISM": min(4, self.settings.threads + 1),
             "CORE__EXECUTION_API_SERVER_URL": f"{self.airflow}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "CORE__FERNET_KEY": held["fernet_key"],

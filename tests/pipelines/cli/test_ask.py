@@ -69,6 +69,17 @@ def test_what_json_and_csv_cannot_hold(demo: Tenant) -> None:
     assert '"[1, 2]","{""a"": ""2026-01-01""}"' in ask(query, "--csv", "-").stdout
 
 
+def test_columns_of_one_name_are_told_apart(demo: Tenant, tmp_path: Path) -> None:
+    query = "SELECT 1 AS a, 2 AS a, sum(3) AS s, 1.5 AS d"
+    expected = [{"a": 1, "a_1": 2, "s": 3, "d": 1.5}]
+    assert json.loads(ask(query, "--json").stdout) == expected
+    assert ask(query).exit_code == 0
+    assert ask(query, "--csv", str(tmp_path / "t.csv")).exit_code == 0
+    assert pc.read_csv(tmp_path / "t.csv").to_pylist() == expected
+    assert ask(query, "--parquet", str(tmp_path / "t.parquet")).exit_code == 0
+    assert pq.read_table(tmp_path / "t.parquet").to_pylist() == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -76,6 +87,11 @@ def test_what_json_and_csv_cannot_hold(demo: Tenant) -> None:
         (["SELECT * FROM leeds"], 1, "did you mean 'leads'?"),
         (["SELECT 1", "--as-of", "soon"], 1, "'soon' is neither a day nor an instant"),
         (["SELECT 1", "--parquet", "/nowhere/x.parquet"], 1, "there is no folder /nowhere"),
+        (["SELECT 1", "--csv", ""], 1, "--csv has an empty name"),
+        (["SELECT 1", "--parquet", ""], 1, "--parquet has an empty name"),
+        (["SELECT 1", "--csv", "/"], 1, "--csv names the folder /"),
+        (["SELECT 1", "--parquet", "/proc/x.parquet"], 1, "/proc/x.parquet can't be written"),
+        (["SELECT 1", "--as-of", "0001-01-01T00:00:00+14:00"], 1, "outside the years"),
         (["SELECT 1", "--json", "--csv", "-"], 2, "give one of"),
         (["SELECT 1", "--tenant", "demos"], 1, "no tenant 'demos'"),
     ],

@@ -13,7 +13,9 @@ import pytest
 import zstandard
 
 from pipelines.collect.found import as_regex
+from pipelines.collect.types import fit
 from pipelines.core.errors import ConfigError, SourceError
+from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
 from tests.pipelines.collect.conftest import DAY, MakeSource, read, rows
 
@@ -128,3 +130,35 @@ def _glob(pattern: str) -> list[str]:
     from glob import glob
 
     return glob(pattern, recursive=True)  # noqa: PTH207 - what the product does
+
+
+def _csv(make_source: MakeSource, text: str) -> Tenant:
+    tenant = make_source(path="{home}/in.csv")
+    (tenant.home / "in.csv").write_text(text, encoding="utf-8")
+    return tenant
+
+
+def test_ids_that_begin_with_a_hash_are_rows(make_source: MakeSource) -> None:
+    tenant = _csv(make_source, "place,n\n" + "".join(f"#{n},{n}\n" for n in range(1, 30)))
+    read(tenant)
+    assert [row["place"] for row in rows(tenant)] == [f"#{n}" for n in range(1, 30)]
+
+
+def test_ragged_first_lines_lose_no_row(make_source: MakeSource) -> None:
+    tenant = _csv(make_source, "place,n\na\nb,2\nc,3\n")
+    read(tenant)
+    assert len(rows(tenant)) == 3
+
+
+def test_a_ragged_line_is_named_without_its_values(make_source: MakeSource) -> None:
+    tenant = _csv(make_source, "place,n\n" + "a,1\n" * 50_000 + "topsecret\n")
+    with pytest.raises(SourceError, match=r"line 50002 has 1 columns and the header 2: mend that line") as caught:
+        read(tenant)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_values_that_do_not_fit_are_told_by_column_and_type() -> None:
+    table = pa.table({"n": [5512345678.5]})
+    with pytest.raises(SourceError, match=r"column 'n' holds numbers with a fraction \(double\)") as caught:
+        fit(table, pa.schema([("n", pa.int64())]), "source 'x': a.parquet")
+    assert "5512345678" not in str(caught.value)

@@ -114,7 +114,8 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["topsecret", "postgresql://u:top/secret@h:99x/d", "{topsecret", '{"login": "topsecret"}', '["topsecret"]',
+    ["topsecret", "aws://KEY:top/secret@/?endpoint_url=http%3A%2F%2Fh", "aws://KEY:topsecret",
+     "postgresql://u:top/secret@h:99x/d", "{topsecret", '{"login": "topsecret"}', '["topsecret"]',
      '{"conn_type": "postgres", "port": "topsecret"}', "://topsecret", '{"conn_type": "aws", "extra": "topsecret"}'],
 )  # fmt: skip
 def test_what_can_not_be_read_is_told_without_its_text(monkeypatch: pytest.MonkeyPatch, value: str) -> None:

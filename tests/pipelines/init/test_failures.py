@@ -1,15 +1,19 @@
 """What can't become a use case is told in one sentence, and leaves nothing behind."""
 
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from pipelines.cli.main import app
 from pipelines.core.errors import ConfigError, LeadwiseError, SourceError
 from pipelines.core.settings import Settings
+from pipelines.quality.sources import LINEAGE
 from tests.pipelines.init.conftest import Start, contacts, write
 
 GOOD = "member_id,seen_on,bought\n" + "".join(
@@ -37,6 +41,10 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "cut off": (GOOD.encode() + "1,2026-01-01,sí".encode()[:-1], "cut off"),
     "two headers": (GOOD.replace("seen_on", "Member_ID").encode(), "header 'Member_ID' twice"),
     "own names": (GOOD.replace("seen_on", "_seen_on").encode(), "begins with _"),
+    **{
+        f"lineage name {name}": (GOOD.replace("seen_on", name.upper()).encode(), "rename it")
+        for name in LINEAGE.values()
+    },
     "no header": (b"\n1,2,3\n", "no header"),
     "no time": (GOOD.replace("2026-01", "abc").encode(), "no usable time column"),
     "one day": (b"member_id,seen_on,bought\n1,2026-01-01,yes\n2,2026-01-01,no\n", "no usable time column"),
@@ -122,6 +130,37 @@ def test_what_fails_while_writing_leaves_everything_as_it_was(project: Settings,
 
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
+
+
+def test_parameters_behind_a_link_keep_the_link_and_their_mode(project: Settings, start: Start, tmp_path: Path) -> None:
+    real = tmp_path / "kept" / "real.yaml"
+    real.parent.mkdir()
+    project.params.rename(real)
+    real.chmod(0o640)
+    project.params.symlink_to(real)
+
+    start("club", write(tmp_path / "contacts.csv", contacts(60)))
+
+    assert project.params.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert "  club:" in real.read_text(encoding="utf-8")
+    assert [path.name for path in real.parent.iterdir()] == ["real.yaml"]
+
+
+def test_two_at_once_both_get_their_tenant(project: Settings, start: Start, tmp_path: Path) -> None:
+    file = write(tmp_path / "contacts.csv", contacts(60))
+    held = FileLock(project.var / "init.lock")
+    with ThreadPoolExecutor(1) as pool:
+        with held:
+            late = pool.submit(start, "club", file)
+            with pytest.raises(TimeoutError):
+                late.result(timeout=4)
+            text = project.params.read_text(encoding="utf-8")
+            project.params.write_text(text + "# from the one before\n", encoding="utf-8")
+        late.result(timeout=60)
+    told = project.params.read_text(encoding="utf-8")
+    assert "  club:" in told
+    assert "# from the one before" in told
 
 
 def test_the_command_prints_the_sentence_and_fails(project: Settings, tmp_path: Path) -> None:
