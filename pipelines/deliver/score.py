@@ -47,7 +47,7 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     if with_phone:
         check_phones(tenant, contracts)
     definitions = load_definitions(tenant, contracts)
-    champions = {name: load_champion(tenant, name) for name in targets}
+    champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
     report = Report("score", tenant.name, interval)
     with exclusive(tenant, "score"):
         lake = Lake(tenant)
@@ -57,6 +57,11 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
                 batches = _scored(tenant, lake, interval, definitions, spine, name, champion, advance)
                 rows = write_scores(lake, name, interval.label, batches)
             report.notes.append(f"{rows} scored for '{name}' by version {champion.version} of {champion.name}")
+            if champion.tags["as_of"] > interval.as_of.isoformat():
+                report.notes.append(
+                    f"'{name}': no model was promoted by {interval.as_of:%Y-%m-%d}: version {champion.version}"
+                    f" was trained as of {champion.tags['as_of'][:10]} and knows more than could be known then"
+                )
         tiers = _tiers_of(lake, interval.label)
         entity = spine.schema.names[0]
         counts = write_audience(tenant, interval, contracts, lake, entity, with_phone)

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipelines.core.errors import NotReady
 from pipelines.registry.frames import as_columns, frame
-from pipelines.registry.tracking import CHAMPION, REFERENCE, by_alias, connect, run_table
+from pipelines.registry.tracking import CHAMPION, PROMOTED, REFERENCE, by_alias, connect, run_table, versions_with
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.pyfunc import PyFuncModel
 
     from models import Estimator
@@ -70,32 +74,51 @@ class Champion:
         return sample.assign(score=table.column("score").to_numpy())
 
 
-def load_champion(tenant: Tenant, target: str) -> Champion:
+def load_champion(tenant: Tenant, target: str, as_of: datetime | None = None) -> Champion:
     """Load the champion of `target`.
+
+    Args:
+        tenant: whose model.
+        target: what it predicts.
+        as_of: naive UTC instant that is scored. A champion that was trained on what became known later is no judge of
+            it: then the newest version that was promoted on what was known by then takes its place, so that an old day
+            scored again gets the scores it had. Where there is none the champion stands in.
 
     Raises:
         ConfigError: the tenant has no such target.
         NotReady: no version was promoted yet.
     """
     [target] = tenant.target(target)
-    champion = load_alias(tenant, target, CHAMPION)
-    if champion is None:
+    client, name = connect(tenant), tenant.model_name(target)
+    version = by_alias(client, name, CHAMPION)
+    if version is None:
         raise NotReady(
             f"tenant '{tenant.name}' has no champion for '{target}' yet:"
             f" run `leadwise train --tenant {tenant.name}` and `leadwise promote --tenant {tenant.name}` first"
         )
-    return champion
+    if as_of is not None and version.tags["as_of"] > as_of.isoformat():
+        version = _promoted_by(client, name, as_of) or version
+    return load_version(tenant, target, version)
+
+
+def _promoted_by(client: MlflowClient, name: str, as_of: datetime) -> ModelVersion | None:
+    """The newest promoted version that was trained on what was known by `as_of`."""
+    promoted = [one for one in versions_with(client, name, *PROMOTED) if one.tags["as_of"] <= as_of.isoformat()]
+    return max(promoted, key=lambda one: (one.tags["as_of"], int(one.version)), default=None)
 
 
 def load_alias(tenant: Tenant, target: str, alias: str) -> Champion | None:
     """Load the version of `target`'s registered model that bears `alias`; None where there is none."""
-    client = connect(tenant)
+    version = by_alias(connect(tenant), tenant.model_name(target), alias)
+    return None if version is None else load_version(tenant, target, version)
+
+
+def load_version(tenant: Tenant, target: str, version: ModelVersion) -> Champion:
+    """Load a version of `target`'s registered model."""
+    connect(tenant)
     import mlflow
 
     name = tenant.model_name(target)
-    version = by_alias(client, name, alias)
-    if version is None:
-        return None
     model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}", suppress_warnings=True)
     estimator = cast("Estimator", model.get_raw_model())
     tags = dict(version.tags)

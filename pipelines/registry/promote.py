@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 from pipelines.core.errors import NotReady
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
-from pipelines.registry.champion import Champion, load_alias
+from pipelines.registry.champion import Champion, load_alias, load_version
 from pipelines.registry.frames import columns
-from pipelines.registry.tracking import CHALLENGER, CHAMPION, HOLDOUT, connect, run_table, version_link
+from pipelines.registry.tracking import (
+    CHALLENGER,
+    CHAMPION,
+    HOLDOUT,
+    PROMOTED,
+    by_alias,
+    connect,
+    run_table,
+    version_link,
+    versions_with,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,9 +52,11 @@ def promote(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     than `params.promote.tolerance` of log loss, nor know less: a backfill of an earlier date replaces no later model. A
     refused one stays the challenger. Running again changes nothing.
 
+    Where several days were trained on before any was judged, each run judges the version of its own day.
+
     Args:
         tenant: whose models.
-        interval: of the run; it is told in the report only.
+        interval: of the run; where a version was trained as of its end, that one is judged, else the alias'.
         target: one target; None is all.
 
     Raises:
@@ -55,14 +67,24 @@ def promote(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     with exclusive(tenant, "promote"):
         for name in tenant.target(target):
             with progress(f"promote: {name}"):
-                _promote(tenant, name, report)
+                _promote(tenant, name, interval, report)
     return report
 
 
-def _promote(tenant: Tenant, target: str, report: Report) -> None:
+def _challenger(tenant: Tenant, target: str, interval: Interval) -> Champion | None:
+    """The version that was trained as of the interval's end, or else what bears the alias."""
+    client, name, as_of = connect(tenant), tenant.model_name(target), interval.as_of.isoformat()
+    named = by_alias(client, name, CHALLENGER)
+    if named is None or named.tags["as_of"] == as_of:
+        return None if named is None else load_version(tenant, target, named)
+    trained = versions_with(client, name, "as_of", as_of)
+    return load_version(tenant, target, max(trained, key=lambda one: int(one.version), default=named))
+
+
+def _promote(tenant: Tenant, target: str, interval: Interval, report: Report) -> None:
     client = connect(tenant)
     name = tenant.model_name(target)
-    challenger = load_alias(tenant, target, CHALLENGER)
+    challenger = _challenger(tenant, target, interval)
     if challenger is None:
         raise NotReady(
             f"tenant '{tenant.name}' has no challenger for '{target}' yet:"
@@ -81,10 +103,11 @@ def _promote(tenant: Tenant, target: str, report: Report) -> None:
             f" run `leadwise train --tenant {tenant.name}` again"
         )
     decision = decide(challenger, champion, holdout, tenant.params.promote.tolerance)
-    word = "promoted" if decision.promoted else "refused"
-    if challenger.tags.get("promotion") != "promoted":  # what once was champion keeps its reasons
-        client.set_model_version_tag(name, challenger.version, "promotion", word)
-        client.set_model_version_tag(name, challenger.version, "promotion.reason", decision.reason)
+    word = PROMOTED[1] if decision.promoted else "refused"
+    tag, once = PROMOTED
+    if challenger.tags.get(tag) != once:  # what once was champion keeps its reasons
+        client.set_model_version_tag(name, challenger.version, tag, word)
+        client.set_model_version_tag(name, challenger.version, f"{tag}.reason", decision.reason)
         client.update_model_version(name, challenger.version, description=f"{word.capitalize()}: {decision.reason}.")
     if decision.promoted:
         client.set_registered_model_alias(name, CHAMPION, challenger.version)

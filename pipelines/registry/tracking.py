@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+PROMOTED = ("promotion", "promoted")
+"""Tag of a version that is or once was the champion."""
 
 # Artifacts of a training run: what promotion and drift read later.
 HOLDOUT = "holdout/holdout.parquet"
@@ -120,6 +122,11 @@ def run_table(tracking_uri: str, run_id: str, path: str) -> pa.Table | None:
         except (MlflowException, FileNotFoundError):
             return None
         return pq.read_table(local)
+
+
+def versions_with(client: MlflowClient, name: str, tag: str, value: str) -> list[ModelVersion]:
+    """The versions of registered model `name` whose `tag` has that value."""
+    return list(client.search_model_versions(f"name = '{name}' and tags.`{tag}` = '{value}'", max_results=10_000))
 
 
 def by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from models import metrics
 from pipelines.registry.frames import frame
 from pipelines.registry.loader import write_model
-from pipelines.registry.tracking import CHALLENGER, ENTITY, HOLDOUT, REFERENCE, experiment_id, quiet
+from pipelines.registry.tracking import CHALLENGER, ENTITY, HOLDOUT, REFERENCE, experiment_id, quiet, versions_with
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.plots import draw
 from pipelines.train.source import git_tags, libraries
@@ -58,8 +58,7 @@ def recipe(tenant: Tenant, target: str) -> dict[str, Any]:
 
 def registered(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
     """The newest version of `name` that came from the same training."""
-    found = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-    return max(found, key=lambda version: int(version.version), default=None)
+    return max(versions_with(client, name, DIGEST, digest), key=lambda version: int(version.version), default=None)
 
 
 def recorded(run_id: str) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     targets = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
     definitions = load_definitions(tenant, contracts)
-    champions = {name: load_champion(tenant, name) for name in targets}
+    champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
     report = Report("monitor", tenant.name, interval)
     with exclusive(tenant, "monitor"):
         lake = Lake(tenant)

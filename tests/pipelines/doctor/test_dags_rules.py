@@ -61,7 +61,7 @@ FAULTS: dict[str, list[tuple[str, str]]] = {
         top("import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''])"),
     ],
     "dag-asset": [('schedule="@daily"', 'schedule=[Asset(name="nobody", uri="shop://nobody")]')],
-    "dag-parse-time": [top("sum(range(20_000_000))")],
+    "dag-parse-time": [top("import time\ntime.sleep(0.5)")],
 }
 
 

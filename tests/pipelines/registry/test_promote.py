@@ -1,8 +1,11 @@
 """Who becomes champion, and why."""
 
+from datetime import date, datetime
+
 import pytest
 
 from pipelines.core.errors import NotReady
+from pipelines.core.interval import Interval
 from pipelines.core.report import Report
 from pipelines.core.tenant import Tenant
 from pipelines.registry.champion import load_champion
@@ -87,6 +90,32 @@ def test_a_backfill_replaces_no_later_champion(tenant: Tenant, recorder: Recorde
     recorder(training_set(as_of="2026-01-15T00:00:00"), digest="d2", only="linear")
     assert "it was trained as of 2026-01-15, the champion as of 2026-02-01" in run(tenant).notes[0]
     assert load_champion(tenant, "conversion").version == "1"
+
+
+def test_days_trained_before_any_was_judged_are_judged_each_by_itself(tenant: Tenant, recorder: Recorder) -> None:
+    """The outcome is that of days trained and judged one after the other."""
+    recorder(training_set(as_of="2026-01-31T00:00:00"), only="lightgbm")
+    recorder(digest="d2")
+    first = promote(tenant, Interval.day(date(2026, 1, 30)))
+    assert first.counts["conversion: champion"] == "1"
+    assert promote(tenant, Interval.day(date(2026, 1, 31))).counts["conversion: champion"] == "2"
+    assert [tags(tenant, version)["promotion"] for version in ("1", "2")] == ["promoted", "promoted"]
+
+
+def test_an_old_day_is_scored_by_the_champion_of_then(tenant: Tenant, recorder: Recorder) -> None:
+    recorder(training_set(as_of="2026-01-15T00:00:00"), only="lightgbm")
+    run(tenant)
+    recorder(digest="d2")
+    run(tenant)
+    recorder(training_set(as_of="2026-01-20T00:00:00", contrary=True), digest="d3", only="xgboost")
+    assert "refused" in run(tenant).notes[0]
+
+    def by(year: int, month: int, day: int) -> str:
+        return load_champion(tenant, "conversion", datetime(year, month, day)).version
+
+    assert [by(2026, 2, 1), by(2026, 3, 1)] == ["2", "2"]
+    assert [by(2026, 1, 15), by(2026, 1, 31)] == ["1", "1"]
+    assert by(2026, 1, 14) == "2"  # nothing was trained by then: better one that knows too much than none
 
 
 def test_the_linear_model_is_the_candidate_where_it_wins(tenant: Tenant, recorder: Recorder) -> None:
