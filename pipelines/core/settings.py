@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     feature_repo: Path = Field(ROOT / "feature_repo", description="SQL, one folder per use case")
     threads: int = Field(os.cpu_count() or 1, ge=1, description="threads a single step may use")
     mlflow_uri: str | None = Field(None, description="MLflow tracking and registry; None is SQLite under var/mlflow")
+    online_url: str | None = Field(
+        None, description="Redis of the online store, redis://[user:password@]host:port/db; None is a file of SQLite"
+    )
     airflow_ui: str | None = Field(
         None, description="address of Airflow's UI, for links from MLflow; `leadwise up` sets it"
     )
@@ -44,12 +47,21 @@ class Settings(BaseSettings):
     @property
     def tracking_shown(self) -> str:
         """The tracking URI as it may be shown: without a password."""
-        return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", self.tracking_uri)
+        return _shown(self.tracking_uri)
+
+    @property
+    def online_shown(self) -> str:
+        """The online store as it may be shown: without a password."""
+        return _shown(self.online_url or "SQLite")
 
     @property
     def tracking_uri(self) -> str:
         """The tracking URI in force: the configured one or SQLite under `var/mlflow`."""
         return self.mlflow_uri or f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+
+
+def _shown(url: str) -> str:
+    return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", url)
 
 
 def get_settings() -> Settings:

@@ -16,6 +16,7 @@ import yaml
 
 from feature_repo.definitions import Definitions
 from pipelines.core.errors import NotReady
+from pipelines.features.address import expose, online_store
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -57,7 +58,7 @@ def store_config(tenant: "Tenant") -> dict[str, Any]:
         "provider": "local",
         "registry": {"registry_type": "file", "path": "registry.db", "cache_ttl_seconds": 0},
         "offline_store": {"type": "duckdb"},
-        "online_store": {"type": "sqlite", "path": "online.db"},
+        "online_store": online_store(tenant.settings),
         "entity_key_serialization_version": 3,
     }
 
@@ -76,6 +77,7 @@ def open_store(tenant: "Tenant") -> "FeatureStore":
         import_feast()
         from feast import FeatureStore
 
+        expose(tenant.settings)
         return FeatureStore(repo_path=str(tenant.feast_dir))
 
 
@@ -137,6 +139,7 @@ def _register(tenant: "Tenant", definitions: Definitions) -> None:
 
     from feature_repo.feast_objects import feast_objects
 
+    expose(tenant.settings)
     store = FeatureStore(repo_path=str(tenant.feast_dir))
     objects = feast_objects(tenant, definitions)
     kept = {(type(one), one.name) for one in objects}

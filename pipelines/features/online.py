@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ConfigError, nearest
+from pipelines.features.address import expose
 from pipelines.features.apply import import_feast, open_store, quiet
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def read_online(tenant: "Tenant", target: str, entity_rows: Sequence[Mapping[str
     registry = tenant.feast_dir / "registry.db"
     if not registry.is_file():
         open_store(tenant)  # says what is missing
+    expose(tenant.settings)
     store, services = _opened(str(tenant.feast_dir), registry.stat().st_mtime_ns)
     if target not in services:
         raise ConfigError(f"tenant '{tenant.name}' has no feature service '{target}': {nearest(target, services)}")
