@@ -3,10 +3,12 @@
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from pipelines.core.errors import ConfigError
+from pipelines.core.errors import ConfigError, SourceUnreachable
 
 if TYPE_CHECKING:
     from pipelines.core.settings import Settings
@@ -45,6 +47,27 @@ def expose(settings: "Settings") -> None:
     password = _parts(settings.online_url).password if settings.online_url else None
     if password:
         os.environ[SECRET] = re.sub("(....)", r"\\u\1", unquote(password).encode("utf-16-be").hex())
+
+
+@contextmanager
+def reached(settings: "Settings") -> Iterator[None]:
+    """Turn the errors of a Redis that is away into one sentence.
+
+    Raises:
+        SourceUnreachable: it does not answer, or broke off.
+    """
+    if settings.online_url is None:
+        yield
+        return
+    from redis import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        raise SourceUnreachable(
+            f"the online store {settings.online_shown} does not answer ({' '.join(str(error).split())}): see that it"
+            " runs and that LEADWISE_ONLINE_URL is right, and run the same again"
+        ) from None
 
 
 def _parts(url: str) -> SplitResult:

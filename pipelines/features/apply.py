@@ -16,7 +16,7 @@ import yaml
 
 from feature_repo.definitions import Definitions
 from pipelines.core.errors import NotReady
-from pipelines.features.address import expose, online_store
+from pipelines.features.address import expose, online_store, reached
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -39,11 +39,12 @@ def apply(tenant: "Tenant", definitions: Definitions) -> bool:
     """
     digest = _digest(tenant, definitions)
     applied = tenant.feast_dir / _APPLIED
-    if applied.is_file() and json.loads(applied.read_text(encoding="utf-8")).get("digest") == digest:
+    held = tenant.settings.online_url is not None or (tenant.feast_dir / "online.db").is_file()
+    if held and applied.is_file() and json.loads(applied.read_text(encoding="utf-8")).get("digest") == digest:
         return False
     tenant.feast_dir.mkdir(parents=True, exist_ok=True)
     (tenant.feast_dir / _CONFIG).write_text(yaml.safe_dump(store_config(tenant), sort_keys=False), encoding="utf-8")
-    with quiet():
+    with quiet(), reached(tenant.settings):
         _register(tenant, definitions)
     scratch = applied.with_suffix(".tmp")
     scratch.write_text(json.dumps({"digest": digest}), encoding="utf-8")
@@ -60,6 +61,7 @@ def store_config(tenant: "Tenant") -> dict[str, Any]:
         "offline_store": {"type": "duckdb"},
         "online_store": online_store(tenant.settings),
         "entity_key_serialization_version": 3,
+        "batch_engine": {"type": "pipelines.features.engine.compute.OnlineEngine"},
     }
 
 

@@ -1,62 +1,87 @@
 """The newest row of each entity, from the lake to the online store: never an older one over a newer one."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import duckdb
-import pyarrow as pa
-
 from feature_repo.definitions import Definitions, View
+from pipelines.collect.patience import patiently
 from pipelines.core.interval import Interval
-from pipelines.core.report import Advance, progress
+from pipelines.features.address import reached
 from pipelines.features.apply import open_store, quiet
 from pipelines.features.compute import AS_OF, table_of
-from pipelines.features.encode import online_rows
 from pipelines.lake.catalog import Lake
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureStore
 
     from pipelines.core.tenant import Tenant
 
-# Pages that change within a transaction stay in memory (64 MB) until it is over.
-_CACHE = "PRAGMA cache_size = -65536"
+_TOUCHED = "touched"
+"""A file that stands while rows change: after a run that was cut off, what is online is not taken for granted."""
+
+_LOOKED_UP = 20
+"""Entities that tell whether the online store still holds what was written."""
+
+
+def touch(tenant: "Tenant") -> None:
+    """Say, before feature rows change, that the online store may from now on be behind."""
+    tenant.feast_dir.mkdir(parents=True, exist_ok=True)
+    (tenant.feast_dir / _TOUCHED).touch()
 
 
 def materialize(
-    tenant: "Tenant", interval: Interval, definitions: Definitions, lake: Lake | None = None
+    tenant: "Tenant", interval: Interval, definitions: Definitions, lake: Lake | None = None, whole: bool = False
 ) -> tuple[dict[str, int], list[str]]:
-    """Bring the online store from its watermark up to the end of the interval.
+    """Bring the online store from its watermark up to the end of the interval, through Feast.
 
-    The watermark of a view is the newest end Feast has registered for it. After days before it were computed again, the
-    newest row of every entity is written as of the watermark: a row that a correction took away may be online, and an
-    older window never makes an online value older.
+    The watermark of a view is the newest end Feast has registered for it. What came since is written. The whole view
+    is written, and what has no row in the lake leaves the store, after days before the watermark were computed again
+    (a row that a correction took away may be online), after a run that was cut off, and where the store was emptied.
 
     Args:
         tenant: whose stores.
         interval: just computed.
         definitions: the views, applied.
         lake: of the tenant.
+        whole: write all of every view.
 
     Returns:
         Entities written by view, and a sentence where the online store is newer than the interval.
+
+    Raises:
+        SourceUnreachable: the Redis of the online store does not answer, a few times over.
     """
     lake = lake or Lake(tenant)
+
+    def bring() -> tuple[dict[str, int], list[str]]:
+        with reached(tenant.settings):
+            return _bring(tenant, interval, definitions, lake, whole)
+
+    return patiently(bring)
+
+
+def _bring(
+    tenant: "Tenant", interval: Interval, definitions: Definitions, lake: Lake, whole: bool
+) -> tuple[dict[str, int], list[str]]:
     store = open_store(tenant)
     written: dict[str, int] = {}
     ahead: list[str] = []
     for view in definitions.views.values():
         mark = watermark(store, view)
-        since, until = mark, interval.end
-        if mark is not None and interval.start < mark:
-            since, until = None, max(mark, interval.end)
+        until = max(mark or interval.end, interval.end)
         if until > interval.end:
             ahead.append(f"'{view.name}' as of {until:%Y-%m-%d}")
-        written[view.name] = _materialize_view(store, lake, view, since, until)
+        again = whole or mark is None or interval.start < mark or _lost(store, lake, view, mark)
+        written[view.name] = _materialize_view(store, view, None if again else mark, until)
+    (tenant.feast_dir / _TOUCHED).unlink(missing_ok=True)
     if not ahead:
         return written, []
     return written, [f"the online store stays newer than {interval.end:%Y-%m-%d}: {', '.join(ahead)}"]
+
+
+def was_touched(tenant: "Tenant") -> bool:
+    """Whether a run that changed feature rows was cut off before they were online."""
+    return (tenant.feast_dir / _TOUCHED).is_file()
 
 
 def watermark(store: "FeatureStore", view: View) -> datetime | None:
@@ -67,52 +92,30 @@ def watermark(store: "FeatureStore", view: View) -> datetime | None:
     return max(ends, default=None)
 
 
-def _materialize_view(store: "FeatureStore", lake: Lake, view: View, since: datetime | None, until: datetime) -> int:
-    newest = _newest(lake, view, since, until)
+def _materialize_view(store: "FeatureStore", view: View, after: datetime | None, until: datetime) -> int:
+    """Have Feast write what came after an instant, None for all of it; returns the number of entities."""
+    from pipelines.features.engine.compute import BEGINNING, OnlineEngine
+
+    start = BEGINNING if after is None else (after + timedelta(microseconds=1)).replace(tzinfo=UTC)
+    with quiet():
+        store.materialize(start, until.replace(tzinfo=UTC), feature_views=[view.name])
+    engine = store._get_provider().batch_engine
+    return engine.written.get(view.name, 0) if isinstance(engine, OnlineEngine) else 0
+
+
+def _lost(store: "FeatureStore", lake: Lake, view: View, mark: datetime) -> bool:
+    """Whether entities that were written are not online: the store was emptied, or is another one."""
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.type_map import python_values_to_proto_values
+
+    rows = lake.scan(table_of(view), columns=[view.entity], where=f"{AS_OF} <= '{mark.isoformat()}'")
+    first = next((batch for batch in rows if batch.num_rows), None)
+    if first is None:
+        return False
+    some = first.column(0)[:_LOOKED_UP].to_pylist()
     with quiet():
         feature_view = store.get_feature_view(view.name)
-        with progress(f"online: {view.name}", newest.num_rows) as advance:
-            _write(store, feature_view, online_rows(view, newest, AS_OF), advance)
-        start = (since or datetime(1970, 1, 1)).replace(tzinfo=UTC)
-        store.registry.apply_materialization(feature_view, store.project, start, until.replace(tzinfo=UTC))
-    return int(newest.num_rows)
-
-
-def _write(
-    store: "FeatureStore",
-    feature_view: "FeatureView",
-    parts: Iterable[tuple[int, Iterable[tuple[object, ...]]]],
-    advance: Advance,
-) -> None:
-    """Upsert rows as Feast's `online_write_batch` does, on its connection, without its message per value."""
-    from feast.infra.online_stores.helpers import compute_table_id
-
-    config = store.config
-    table = compute_table_id(store.project, feature_view, config.registry.enable_online_feature_view_versioning)
-    connection = store._get_provider().online_store._get_conn(config)
-    connection.execute(_CACHE)
-    upsert = (
-        f'INSERT INTO "{table}" (entity_key, feature_name, value, value_text, event_ts, created_ts)'
-        " VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,"
-        " value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = NULL"
-    )
-    for entities, rows in parts:
-        with connection:
-            connection.executemany(upsert, rows)
-        advance(entities)
-
-
-def _newest(lake: Lake, view: View, since: datetime | None, until: datetime) -> pa.Table:
-    """The newest row per entity after `since` and up to `until`, in the order of the entities."""
-    columns = [*view.schema.names, AS_OF]
-    where = f"{AS_OF} <= '{until.isoformat()}'"
-    if since is not None:
-        where += f" and {AS_OF} > '{since.isoformat()}'"
-    with duckdb.connect(config={"threads": lake.tenant.settings.threads}) as connection:
-        connection.register("rows", lake.scan(table_of(view), columns=columns, where=where))
-        names = ", ".join(f'"{name}"' for name in columns)
-        return connection.sql(
-            f"SELECT {names} FROM rows"
-            f' QUALIFY row_number() OVER (PARTITION BY "{view.entity}" ORDER BY {AS_OF} DESC) = 1'
-            f' ORDER BY "{view.entity}"'
-        ).to_arrow_table()
+        values = python_values_to_proto_values(some, feature_view.entity_columns[0].dtype.to_value_type())
+        keys = [EntityKey(join_keys=[view.entity], entity_values=[value]) for value in values]
+        found = store._get_provider().online_read(store.config, feature_view, keys, [view.features[0].name])
+    return any(time is None for time, _ in found)

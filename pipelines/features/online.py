@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ConfigError, nearest
-from pipelines.features.address import expose
+from pipelines.features.address import expose, reached
 from pipelines.features.apply import import_feast, open_store, quiet
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def read_online(tenant: "Tenant", target: str, entity_rows: Sequence[Mapping[str
     Raises:
         NotReady: features were never computed.
         ConfigError: an unknown target, with the nearest right one.
+        SourceUnreachable: the Redis of the online store does not answer.
     """
     registry = tenant.feast_dir / "registry.db"
     if not registry.is_file():
@@ -39,7 +40,8 @@ def read_online(tenant: "Tenant", target: str, entity_rows: Sequence[Mapping[str
         raise ConfigError(f"tenant '{tenant.name}' has no feature service '{target}': {nearest(target, services)}")
     if not entity_rows:
         return {}
-    found = store.get_online_features(features=services[target], entity_rows=[dict(row) for row in entity_rows])
+    with reached(tenant.settings):
+        found = store.get_online_features(features=services[target], entity_rows=[dict(row) for row in entity_rows])
     values: dict[str, list[Any]] = found.to_dict()
     return values
 

@@ -32,7 +32,7 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
     """
     from pipelines.features.apply import apply
     from pipelines.features.compute import compute
-    from pipelines.features.materialize import materialize
+    from pipelines.features.materialize import materialize, touch, was_touched
 
     contracts = load_contracts(tenant.contracts_dir)
     definitions = load_definitions(tenant, contracts)
@@ -42,9 +42,11 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
             f"tenant '{tenant.name}' has no clean tables yet: run `leadwise ingest` and `leadwise validate` first"
         )
     with exclusive(tenant, "features"):
+        whole = was_touched(tenant)
+        touch(tenant)
         rows = compute(tenant, interval, definitions, contracts, lake)
         applied = apply(tenant, definitions)
-        online, notes = materialize(tenant, interval, definitions, lake)
+        online, notes = materialize(tenant, interval, definitions, lake, whole)
     report = Report("features", tenant.name, interval, notes=[*notes, *_mixed(lake, definitions)])
     report.counts["rows"] = sum(rows.values())
     report.counts["online_entities"] = max(online.values(), default=0)

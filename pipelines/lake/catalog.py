@@ -124,10 +124,10 @@ class Lake:
             known = table.schema().as_arrow()
         for field in schema:
             stored = known.field(field.name).type
-            if _plain(stored) != _plain(field.type):
+            if plain(stored) != plain(field.type):
                 raise LeadwiseError(
-                    f"column '{field.name}' of table {name} is {_plain(stored)}, and the new rows have"
-                    f" {_plain(field.type)}:"
+                    f"column '{field.name}' of table {name} is {plain(stored)}, and the new rows have"
+                    f" {plain(field.type)}:"
                     " bring the source back to the old type, or start over in an empty LEADWISE_VAR"
                 )
         return table
@@ -156,12 +156,7 @@ class Lake:
             raise LeadwiseError(
                 f"tenant '{self.tenant.name}' has no table {name} yet: run the step that writes it first"
             )
-        scan = table.scan(
-            row_filter=ALWAYS_TRUE if where is None else where,
-            selected_fields=tuple(columns) if columns else ("*",),
-            snapshot_id=snapshot_id,
-        )
-        return _plain_reader(scan.projection().as_arrow(), _by_file(table, scan))
+        return stream(table, columns=columns, where=where, snapshot_id=snapshot_id)
 
     def read(
         self,
@@ -180,13 +175,29 @@ class Lake:
         return table.scan(row_filter=AlwaysTrue() if where is None else where).count() if table else 0
 
 
+def stream(
+    table: Table,
+    *,
+    columns: Sequence[str] | None = None,
+    where: BooleanExpression | str | None = None,
+    snapshot_id: int | None = None,
+) -> pa.RecordBatchReader:
+    """`Lake.scan` of a table that is at hand."""
+    scan = table.scan(
+        row_filter=ALWAYS_TRUE if where is None else where,
+        selected_fields=tuple(columns) if columns else ("*",),
+        snapshot_id=snapshot_id,
+    )
+    return _plain_reader(scan.projection().as_arrow(), _by_file(table, scan))
+
+
 def _record_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
     for table in tables:
         yield from table.to_batches()
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Iceberg hands out large strings and binaries where plain ones went in."""
+def plain(kind: pa.DataType) -> pa.DataType:
+    """The type that went in: Iceberg hands out large strings and binaries where plain ones did."""
     if pa.types.is_large_string(kind):
         return pa.string()
     if pa.types.is_large_binary(kind):
@@ -220,5 +231,5 @@ def _by_file(table: Table, scan: DataScan) -> Iterator[pa.RecordBatch]:
 
 
 def _plain_reader(full: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in full])
+    schema = pa.schema([pa.field(field.name, plain(field.type)) for field in full])
     return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))

@@ -1,0 +1,107 @@
+"""The newest row of each entity, from an Iceberg table, in flat memory and in the order of the online store's keys."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.table import Table
+
+from pipelines.core.settings import get_settings
+from pipelines.lake.catalog import stream
+
+ROWS = 10_000
+"""Entities of a part: the online store gets them at once."""
+
+_MEMORY = "256MB"
+"""What DuckDB keeps in memory; the rest waits in its file."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is read of a table.
+
+    Attributes:
+        entity: name of the column of the entity.
+        features: names of the features.
+        time: name of the column that says as of when a row holds, naive UTC.
+    """
+
+    entity: str
+    features: list[str]
+    time: str
+
+
+class Newest:
+    """The newest rows of a stretch, to be read in parts.
+
+    Attributes:
+        kind: type of the entity.
+        rows: how many there are.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, columns: Columns, kind: pa.DataType) -> None:
+        self._connection = connection
+        self._columns = columns
+        self.kind = kind
+        self.rows: int = connection.execute("SELECT count(*) FROM newest").fetchall()[0][0]
+
+    def parts(self) -> Iterator[pa.Table]:
+        """Tables of at most `ROWS` rows, an entity each, in the order of the keys of the online store."""
+        reader = self._connection.sql(f"SELECT * FROM newest ORDER BY {_key_order(self._columns.entity, self.kind)}")
+        for batch in reader.to_arrow_reader(ROWS):
+            yield pa.Table.from_batches([batch])
+
+    def missing(self, entities: Iterable[str | int]) -> list[str | int]:
+        """Those of `entities` that have no row here."""
+        given = pa.table({"_one": pa.array(list(entities), self.kind)})
+        self._connection.register("_given", given)
+        found = self._connection.execute(
+            f'SELECT _one FROM _given WHERE _one NOT IN (SELECT "{self._columns.entity}" FROM newest)'
+        ).fetchall()
+        self._connection.unregister("_given")
+        return [row[0] for row in found]
+
+
+@contextmanager
+def newest(table: Table, columns: Columns, since: datetime | None, until: datetime) -> Iterator[Newest]:
+    """Find the newest row of each entity.
+
+    Args:
+        table: rows of many instants.
+        columns: what to read of it.
+        since: rows from here on count, naive UTC; None is all.
+        until: rows up to here count, naive UTC.
+    """
+    time, entity = f'"{columns.time}"', f'"{columns.entity}"'
+    where = f"{columns.time} <= '{until.isoformat()}'"
+    if since is not None:
+        where += f" and {columns.time} >= '{since.isoformat()}'"
+    names = [columns.entity, *columns.features, columns.time]
+    rows = stream(table, columns=names, where=where)
+    picked = ", ".join(f'"{name}"' for name in names)
+    with tempfile.TemporaryDirectory(prefix="leadwise-online-") as folder:
+        config = {"threads": get_settings().threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
+        connection = duckdb.connect(str(Path(folder) / "newest.duckdb"), config=config)
+        try:
+            connection.register("_rows", rows)
+            connection.execute(
+                f"CREATE TABLE newest AS SELECT {picked} FROM _rows WHERE {entity} IS NOT NULL"
+                f" QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY {time} DESC) = 1"
+            )
+            connection.unregister("_rows")
+            yield Newest(connection, columns, rows.schema.field(columns.entity).type)
+        finally:
+            connection.close()
+
+
+def _key_order(entity: str, kind: pa.DataType) -> str:
+    """SQL that orders rows by the bytes of their keys: appending in order is what a store does fastest."""
+    name = f'"{entity}"'
+    if kind == pa.int64():  # little-endian: the lowest byte comes first
+        return ", ".join([*(f"({name} >> {shift}) & 255" for shift in range(0, 64, 8))])
+    return f"strlen({name}) & 255, strlen({name}), {name}"

@@ -1,0 +1,119 @@
+"""Feast's Redis store: a hash per entity, with a field per feature and the time of each view, written in pipelines."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from functools import lru_cache
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.features.engine.encode import encode, key_head, keys, stamps, unpack_key
+
+if TYPE_CHECKING:
+    from feast import FeatureView, RepoConfig
+    from feast.infra.online_stores.redis import RedisOnlineStore
+
+
+class RedisWriter:
+    """Writes one view into Feast's Redis store, on its client and in its encoding."""
+
+    def __init__(self, store: "RedisOnlineStore", config: "RepoConfig", view: "FeatureView") -> None:
+        from feast.infra.online_stores.helpers import compute_versioned_name
+
+        self._client = store._get_client(config.online_store)
+        self._view = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
+        self._time = f"_ts:{self._view}".encode()
+        self._features = [field.name for field in view.features]
+        self._entity = view.entity_columns[0].name
+        self._project = config.project.encode()
+
+    def write(self, part: pa.Table, features: dict[str, pa.DataType], time: str, until: datetime) -> None:
+        """Put rows in the place of those stored; rows that are newer than `until` stay.
+
+        Args:
+            part: one row per entity.
+            features: types by name.
+            time: the column with the time of a row.
+            until: the instant of which the rows are the newest, naive UTC.
+        """
+        hashes = self._keys(part.column(self._entity))
+        columns: list[Any] = [repeat(self._time), stamps(part.column(time), _stamp)]
+        for name, kind in features.items():
+            one = encode(part.column(name), kind)
+            columns += [repeat(self._field(name)), one.column(one.values)]
+        older = self._older(hashes, until)
+        with self._client.pipeline(transaction=False) as pipe:
+            for key, stored, *row in zip(hashes, older, *columns, strict=False):
+                if stored:
+                    pipe.execute_command("HSET", key, *row)
+            pipe.execute()
+
+    def entities(self, rows: int) -> Iterator[list[str | int]]:
+        """Entities that are stored, about so many at a time."""
+        waiting: list[bytes] = []
+        for key in self._client.scan_iter(match=self._pattern(), count=rows):
+            waiting.append(key)
+            if len(waiting) >= rows:
+                yield self._here(waiting)
+                waiting = []
+        yield self._here(waiting)
+
+    def remove(self, entities: pa.Array, until: datetime) -> int:
+        """Take entities out, unless their rows are newer than `until`; returns how many there were."""
+        hashes = self._keys(entities)
+        fields = [self._time, *map(self._field, self._features)]
+        gone = [key for key, older in zip(hashes, self._older(hashes, until), strict=True) if older]
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in gone:
+                pipe.hdel(key, *fields)  # Redis drops a hash with its last field
+            return sum(bool(count) for count in pipe.execute())
+
+    def _keys(self, entities: pa.ChunkedArray | pa.Array) -> list[bytes]:
+        return [key + self._project for key in keys(self._entity, entities)]
+
+    def _field(self, feature: str) -> bytes:
+        from feast.infra.online_stores.helpers import _mmh3
+
+        return bytes(_mmh3(f"{self._view}:{feature}"))
+
+    def _older(self, hashes: list[bytes], until: datetime) -> list[bool]:
+        """Of each hash, whether what it holds of the view is no newer than `until`, or nothing."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in hashes:
+                pipe.execute_command("HGET", key, self._time)
+            stored = pipe.execute()
+        return [one is None or _time(one) <= until for one in stored]
+
+    def _pattern(self) -> bytes:
+        """What the keys of this entity match, and few others."""
+        return b"*".join(re.sub(rb"([\\*?\[\]])", rb"\\\1", one) for one in (key_head(self._entity), self._project))
+
+    def _here(self, hashes: list[bytes]) -> list[str | int]:
+        """The entities of those hashes that hold something of this view."""
+        pairs = [(key, *unpack_key(self._entity, key)) for key in hashes]
+        known = [(key, value) for key, value, rest in pairs if value is not None and rest == self._project]
+        with self._client.pipeline(transaction=False) as pipe:
+            for key, _ in known:
+                pipe.hexists(key, self._time)
+            held = pipe.execute()
+        return [value for (_, value), here in zip(known, held, strict=True) if here]
+
+
+def _stamp(time: datetime) -> bytes:
+    """A naive UTC time as Feast's Redis store keeps it."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return bytes(stamp.SerializeToString())
+
+
+@lru_cache(maxsize=100_000)
+def _time(stored: bytes) -> datetime:
+    """The naive UTC time that Feast's Redis store keeps."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    time: datetime = Timestamp.FromString(stored).ToDatetime()
+    return time

@@ -1,0 +1,82 @@
+"""Feast's SQLite store: a row per entity and feature, written an entity at a time."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines.features.engine.encode import encode, keys, stamps, unpack_key
+
+if TYPE_CHECKING:
+    from feast import FeatureView, RepoConfig
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
+
+# Pages that change within a transaction stay in memory (64 MB) until it is over.
+_CACHE = "PRAGMA cache_size = -65536"
+
+
+class SqliteWriter:
+    """Writes one view into Feast's SQLite store, on its connection and in its encoding."""
+
+    def __init__(self, store: "SqliteOnlineStore", config: "RepoConfig", view: "FeatureView") -> None:
+        from feast.infra.online_stores.helpers import compute_table_id
+
+        self._connection = store._get_conn(config)
+        self._connection.execute(_CACHE)
+        versions = config.registry.enable_online_feature_view_versioning
+        name = compute_table_id(config.project, view, versions)
+        self._table = '"' + name.replace('"', '""') + '"'
+        self._entity = view.entity_columns[0].name
+
+    def write(self, part: pa.Table, features: dict[str, pa.DataType], time: str, until: datetime) -> None:
+        """Put rows in the place of those stored, in one transaction; rows that are newer than `until` stay.
+
+        Args:
+            part: one row per entity.
+            features: types by name.
+            time: the column with the time of a row.
+            until: the instant of which the rows are the newest, naive UTC.
+        """
+        names = sorted(features)  # the order of the store's key
+        columns = [encode(part.column(name), features[name]) for name in names]
+        # One statement an entity: SQLite is asked once for all of its features.
+        places = ", ".join(f"(?1, ?{3 + 3 * n}, ?{4 + 3 * n}, ?{5 + 3 * n}, ?2, NULL)" for n in range(len(names)))
+        upsert = (
+            f"INSERT INTO {self._table} AS t (entity_key, feature_name, value, value_text, event_ts, created_ts)"
+            f" VALUES {places} ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,"
+            " value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = NULL"
+            f" WHERE t.event_ts <= {_stamp(until)}"
+        )
+        values = chain.from_iterable(
+            ([name] * part.num_rows, one.column(one.values), one.column(one.texts))
+            for name, one in zip(names, columns, strict=True)
+        )
+        rows = zip(
+            keys(self._entity, part.column(self._entity)), stamps(part.column(time), _stamp), *values, strict=True
+        )
+        with self._connection:
+            self._connection.executemany(upsert, rows)
+
+    def entities(self, rows: int) -> Iterator[list[str | int]]:
+        """Entities that are stored, so many at a time."""
+        cursor = self._connection.cursor()
+        cursor.execute(f"SELECT DISTINCT entity_key FROM {self._table}")
+        while found := cursor.fetchmany(rows):
+            values = (unpack_key(self._entity, key)[0] for (key,) in found)
+            yield [value for value in values if value is not None]
+
+    def remove(self, entities: pa.Array, until: datetime) -> int:
+        """Take entities out, unless their rows are newer than `until`; returns how many there were."""
+        delete = f"DELETE FROM {self._table} WHERE entity_key = ? AND event_ts <= {_stamp(until)}"
+        with self._connection:
+            gone = [self._connection.execute(delete, [key]).rowcount for key in keys(self._entity, entities)]
+        return sum(bool(count) for count in gone)
+
+
+def _stamp(time: datetime) -> int:
+    """A time as Feast's SQLite adapter writes it: whole seconds."""
+    from feast.infra.online_stores.sqlite import adapt_datetime_epoch
+
+    return int(adapt_datetime_epoch(time))
