@@ -134,6 +134,16 @@ def _strike(
     return sum(new.rows for _, new in changes)
 
 
+def settle(lake: Lake, name: str) -> None:
+    """Make a version that knows nothing of files dropped before: the newest one may still tell their bounds."""
+    table = lake.table(name)
+    newest = table.current_snapshot() if table else None
+    if table is None or newest is None or not any(one.deleted_files_count for one in newest.manifests(table.io)):
+        return
+    with table.transaction() as transaction, transaction.update_snapshot().fast_append():
+        pass
+
+
 def _without(table: Table, task: FileScanTask, gone: Gone, columns: Sequence[str] | None) -> _Rewritten:
     """Write what is left of a data file; the file itself stays until it is swept."""
     looked_at = table.schema().select(*columns) if columns else table.schema()
