@@ -1,7 +1,8 @@
 """What a use case declares in SQL: feature views, labels, candidates and mappings, read and checked."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ __all__ = [
     "kind_of",
     "load_definitions",
     "load_mappings",
+    "read_definitions",
 ]
 
 Kind = Literal["numeric", "categorical", "boolean"]
@@ -93,7 +95,17 @@ def load_definitions(tenant: "Tenant", contracts: "Mapping[str, Contract]") -> D
         SqlError: one sentence with file and line.
         ConfigError: a target without a label, or a label without a target.
     """
-    folder = tenant.sql_dir
+    found = read_definitions(tenant.sql_dir, contracts)
+    _targets_match(tenant, found.labels)
+    return replace(found, mappings=load_mappings(tenant.sql_dir, contracts, tenant.params.sources))
+
+
+def read_definitions(folder: Path, contracts: "Mapping[str, Contract]") -> Definitions:
+    """Read and check the SQL in a folder, without mappings: all that is asked of clean tables.
+
+    Raises:
+        SqlError: one sentence with file and line.
+    """
     entities = sorted({column.entity for one in contracts.values() for column in one.columns if column.entity})
     binder = Binder(contracts, entities)
     views = {}
@@ -104,12 +116,10 @@ def load_definitions(tenant: "Tenant", contracts: "Mapping[str, Contract]") -> D
         raise SqlError(f"{folder} has no features_*.sql: write at least one, a SELECT with one row per entity")
     _no_twins(views.values())
     labels = {path.stem: binder.label(path) for path in sorted((folder / "labels").glob("*.sql"))}
-    _targets_match(tenant, labels)
     path = folder / "candidates.sql"
     candidates = binder.candidates(path) if path.is_file() else None
-    mappings = load_mappings(folder, contracts, tenant.params.sources)
     zones = frozenset(column.name for one in contracts.values() for column in one.columns if column.timezone)
-    return Definitions(views, labels, candidates, mappings, zones)
+    return Definitions(views, labels, candidates, {}, zones)
 
 
 def _no_twins(views: Iterable[View]) -> None:

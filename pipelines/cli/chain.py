@@ -16,7 +16,7 @@ CHAIN: dict[str, tuple[str, ...]] = {
     "features": ("features",),
     "train": ("train", "promote"),
     "score": ("score",),
-    "monitor": ("monitor",),
+    "monitor": ("monitor", "expire"),
 }
 
 

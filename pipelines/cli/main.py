@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import ask, doctor, experiments, init, market, reference, replay, run, serve, state, steps, up
+from pipelines.cli import (
+    ask,
+    doctor,
+    experiments,
+    init,
+    market,
+    privacy,
+    reference,
+    replay,
+    run,
+    serve,
+    state,
+    steps,
+    up,
+)
 from pipelines.cli.errors import FriendlyGroup
 
 app = typer.Typer(
@@ -29,7 +43,7 @@ by itself, again and again: it replaces what it wrote before.
 """,
 )
 
-for group in (run, up, init, market, steps, replay, serve, state, experiments, ask, doctor, reference):
+for group in (run, up, init, market, steps, replay, serve, state, experiments, privacy, ask, doctor, reference):
     group.register(app)
 
 

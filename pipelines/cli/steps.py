@@ -24,6 +24,7 @@ STEPS = {
     "promote": "pipelines.registry.promote",
     "score": "pipelines.deliver.score",
     "monitor": "pipelines.watch.monitor",
+    "expire": "pipelines.privacy.expire",
 }
 
 
@@ -155,7 +156,19 @@ def monitor(
     _command("monitor", tenant, date, start, end, json, target=target)
 
 
+def expire(
+    tenant: TenantName = "demo", date: Day = None, start: From = None, end: To = None, json: Json = False
+) -> None:
+    """Delete what is due as of the end of those days: old personal rows, versions nobody needs, files nobody knows.
+
+    `retention` in `params.yaml` says how long raw rows and quarantine stay, and which runs can be reproduced.
+
+    - `leadwise expire --date 2026-03-31`
+    """
+    _command("expire", tenant, date, start, end, json)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for command in (market, ingest, validate, features, train, promote, score, monitor):
+    for command in (market, ingest, validate, features, train, promote, score, monitor, expire):
         app.command(rich_help_panel="One step, without Airflow")(command)

@@ -35,6 +35,7 @@ FILES_SCHEMA = pa.schema(
         ("mark", pa.string()),
         ("content", pa.string()),
         ("_interval_end", pa.timestamp("us")),
+        ("expired", pa.bool_()),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -10,6 +11,11 @@ from pipelines.core.errors import Busy, ConfigError
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
+
+HOUSEKEEPING = "housekeeping"
+"""Name of the lock of whoever needs all steps to stand still for a moment: they wait for it instead of giving up."""
+
+_PATIENCE = 120.0  # seconds
 
 
 @contextmanager
@@ -33,14 +39,31 @@ def exclusive(tenant: "Tenant", step: str, timeout: float = 0.0) -> Iterator[Non
             f"the folder {folder} can't be written ({error.strerror}): make room there or set LEADWISE_VAR"
         ) from None
     lock = FileLock(folder / f"{step}.lock")
-    try:
-        lock.acquire(timeout=timeout)
-    except Timeout:
+    housekeeping = not timeout and _held(folder / f"{HOUSEKEEPING}.lock")
+    if not _taken(lock, _PATIENCE if housekeeping else timeout):
         raise Busy(
             f"another run of '{step}' for tenant '{tenant.name}' is at work:"
             " wait for it to end, then run this one again"
-        ) from None
+        )
     try:
         yield
     finally:
         lock.release()
+
+
+def _taken(lock: FileLock, timeout: float) -> bool:
+    """Whether the lock could be had within so many seconds."""
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        return False
+    return True
+
+
+def _held(path: Path) -> bool:
+    """Whether somebody holds the lock right now."""
+    probe = FileLock(path)
+    if _taken(probe, 0):
+        probe.release()
+        return False
+    return True

@@ -128,6 +128,15 @@ class MonitorParams(Strict):
     share: float = Field(gt=0, le=1, description="share of drifted columns that counts as drift of the whole")
 
 
+class RetentionParams(Strict):
+    """How long what is personal or old is kept; days of data, never of the wall clock."""
+
+    raw_days: int = Field(ge=1, description="raw rows leave so many days after the end of the interval they came in")
+    quarantine_days: int = Field(ge=1, description="the same for rows in quarantine")
+    keep_runs: int = Field(ge=1, description="of the newest runs of a target the snapshots stay, to reproduce them")
+    keep_days: int = Field(ge=0, description="and of all runs whose as_of is at most so much older than the newest")
+
+
 class SimulateParams(Strict):
     """The simulated market."""
 
@@ -165,10 +174,11 @@ class TenantParams(Strict):
     promote: PromoteParams
     score: ScoreParams
     monitor: MonitorParams
+    retention: RetentionParams
     simulate: SimulateParams | None = None
 
 
-_COMMON = ("quality", "features", "train", "promote", "score", "monitor")
+_COMMON = ("quality", "features", "train", "promote", "score", "monitor", "retention")
 
 
 def load_params(path: Path) -> dict[str, TenantParams]:

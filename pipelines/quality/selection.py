@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pipelines.collect.notes import FILES
+from pipelines.collect.notes import FILES, noted
 from pipelines.core.errors import ConfigError, NotReady, nearest
 from pipelines.core.interval import DAY, Interval, midnight
 from pipelines.lake.catalog import Lake
@@ -99,13 +99,13 @@ def _tables(tenant: "Tenant") -> tuple[set[str], set[str]]:
 
 
 def _ingested(tenant: "Tenant", lake: Lake) -> set[date]:
-    """Days of which daily sources were read."""
+    """Days of which daily sources were read, and whose rows have not expired."""
     if not lake.exists(FILES):
         raise NotReady(f"tenant '{tenant.name}' has no raw tables yet: run `leadwise ingest` first")
-    noted = lake.read(FILES, columns=["source", "_batch_id"])
     daily = {name for name, source in tenant.params.sources.items() if source.daily}
-    pairs = zip(noted["source"].to_pylist(), noted["_batch_id"].to_pylist(), strict=True)
-    return {date.fromisoformat(batch) for source, batch in set(pairs) if source in daily}
+    found = [note for name in daily for note in noted(lake, name)]
+    expired = {note["_batch_id"] for note in found if note["expired"]}
+    return {date.fromisoformat(note["_batch_id"]) for note in found if note["_batch_id"] not in expired}
 
 
 def _everything(tenant: "Tenant", lake: Lake, ingested: Collection[date]) -> Interval:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ class Collected:
         files: columns of each file that was read.
         typed: whether the files have types of their own (Parquet), instead of text.
         schema: own columns that every file has.
+        expired: batch ids of the interval whose rows left raw with their retention; they are not among `batches`.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Collected:
     files: dict[str, list[str]]
     typed: bool
     schema: pa.Schema
+    expired: frozenset[str] = frozenset()
+
+    def without(self, expired: Collection[str]) -> "Collected":
+        """The same without batches that can't be judged again, since rows of them expired in this or another source."""
+        return replace(self, batches=tuple(one for one in self.batches if one not in expired))
 
     def rows(
         self, lake: Lake, batches: Sequence[str] | None = None, columns: Sequence[str] | None = None
@@ -108,7 +114,10 @@ def collected(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> Co
     else:
         ids = batch_ids(source, interval)
         notes = noted(lake, name, In("_batch_id", ids))
-    if not notes and not ((source.sparse or source.grows) and lake.exists(FILES)):
+    expired = frozenset(str(note["_batch_id"]) for note in notes if note["expired"])
+    notes = [note for note in notes if note["_batch_id"] not in expired]
+    ids = [one for one in ids if one not in expired]
+    if not notes and not expired and not ((source.sparse or source.grows) and lake.exists(FILES)):
         raise NotReady(
             f"source '{name}' of tenant '{tenant.name}' was not read for {interval.start.date()} to"
             f" {interval.end.date()}: run `leadwise ingest` for these days first"
@@ -119,7 +128,7 @@ def collected(tenant: "Tenant", lake: Lake, name: str, interval: Interval) -> Co
     stored = table.schema().as_arrow() if table is not None else pa.schema([])
     fields = [pa.field(column, _stored(stored, column)) for column in _shared(files)]
     typed = any(note["typed"] for note in notes)
-    return Collected(name, tuple(ids), source.daily, files, typed, pa.schema(fields))
+    return Collected(name, tuple(ids), source.daily, files, typed, pa.schema(fields), expired)
 
 
 def _text(moment: datetime) -> str:

@@ -100,7 +100,12 @@ def bound(
     sources = {name: collected(tenant, lake, name, interval) for name in needed}
     latest = latest or max(interval.end, midnight(tenant.params.run.end))
     threads = tenant.settings.threads
-    plans = [prepare(contracts[name], mappings[name], sources, latest, threads) for name in chosen]
+    plans = []
+    for name in chosen:
+        mine = [sources[source] for source in tables_of(mappings[name].sql, tenant.params.sources)]
+        expired = frozenset[str]().union(*(source.expired for source in mine))
+        left = {source: one.without(expired) for source, one in sources.items()}
+        plans.append(prepare(contracts[name], mappings[name], left, latest, threads))
     for source in sources.values():
         check_named(source, mappings.values())
     return plans
@@ -145,6 +150,8 @@ def _report(tenant: "Tenant", interval: Interval, outcomes: "list[Outcome]", pag
         report.details.append(
             {"table": one.name, "rows": one.clean.rows, "quarantined": one.bad.rows, "duplicates": one.duplicates}
         )
+        if expired := frozenset[str]().union(*(source.expired for source in one.mapped.sources.values())):
+            report.notes.append(f"{one.name}: {len(expired)} batches stay as they are, for their raw rows have expired")
         for (rule, column), rows in one.rules.most_common():
             report.notes.append(f"{one.name}: {rows} rows in quarantine by rule '{rule}' on {column}")
     report.notes.append(f"Data Docs: {page}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.core.errors import ConfigError
 from pipelines.registry.frames import frame
-from pipelines.train.split import EVENT_TIME, KNOWN_AT, LABEL, Split, check, matured, split
+from pipelines.train.split import EVENT_TIME, KNOWN_AT, LABEL, Split, check, matured, ordered, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,7 @@ class TrainingSet:
         sql: hash of every query that took part, by name.
         as_of: the instant whose knowledge was used.
         keys: of each row the entity, as the first column, and known_at; None where they are not at hand.
+        source: the contracts and SQL it was made by, as they stood; see `made_by.texts`.
     """
 
     target: str
@@ -53,6 +54,7 @@ class TrainingSet:
     sql: dict[str, str]
     as_of: str
     keys: pa.Table | None = None
+    source: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def labels(self) -> Flags:
@@ -104,33 +106,40 @@ def training_set(
 ) -> TrainingSet:
     """Read the matured labels of `target` as of the interval's end and join their features.
 
+    All is read from the versions that the tables have at the start, or that a `PinnedLake` gives.
+
     Raises:
         NotReady: no features yet, or too little data to learn from or judge by.
         SqlError: the label's SQL fails.
         ConfigError: an unknown target, or one without a model feature.
     """
     from pipelines.features.join import point_in_time
+    from pipelines.lake.pinned import PinnedLake
+    from pipelines.train.made_by import texts
 
+    pinned = lake if isinstance(lake, PinnedLake) else PinnedLake(tenant)
     label = definitions.label(target)
     features = tuple(definitions.model_features(label.entity))
     if not features:
         raise ConfigError(f"target '{target}' has no feature: write a features_*.sql for the entity '{label.entity}'")
-    labelled, snapshots = _labels(tenant, lake, contracts, label, interval)
+    labelled, snapshots = _labels(tenant, pinned, contracts, label, interval)
     spine = matured(labelled, label.entity, interval.as_of)
-    parts = split(spine, tenant.params.train.holdout_share)
-    check(tenant, target, spine, parts, interval.as_of)
+    share = tenant.params.train.holdout_share
+    check(tenant, target, spine, split(spine, share), interval.as_of)
+    joined = point_in_time(tenant, pinned, definitions, spine).read_all()
+    names = [name for name, _ in features]
+    rows = ordered(joined, label.entity, names)
     views = definitions.views_of(label.entity)
-    snapshots |= {f"features.{view.name}": lake.snapshot_id(f"features.{view.name}") for view in views}
-    joined = point_in_time(tenant, lake, definitions, spine.drop_columns([KNOWN_AT])).read_all()
     return TrainingSet(
         target=target,
         features=features,
-        rows=joined.select([EVENT_TIME, LABEL, *(name for name, _ in features)]),
-        parts=parts,
-        snapshots=snapshots,
+        rows=rows.select([EVENT_TIME, LABEL, *names]),
+        parts=split(rows, share),
+        snapshots=snapshots | {f"features.{view.name}": pinned.snapshot_id(f"features.{view.name}") for view in views},
         sql={f"label.{target}": label.sql_hash} | {f"features.{view.name}": view.sql_hash for view in views},
         as_of=interval.as_of.isoformat(),
-        keys=spine.select([label.entity, KNOWN_AT]),
+        keys=rows.select([label.entity, KNOWN_AT]),
+        source=texts(contracts, label, views),
     )
 
 

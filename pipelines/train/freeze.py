@@ -73,6 +73,7 @@ def write(data: TrainingSet, path: Path, horizon_days: int) -> None:
         "as_of": data.as_of,
         "horizon_days": horizon_days,
         "entity": entity,
+        "source": dict(data.source),
     }
     rows = data.rows.append_column(ENTITY, data.keys[entity]).append_column(_KNOWN_AT, data.keys[KNOWN_AT])
     unfinished = path.with_suffix(".part")
@@ -109,6 +110,7 @@ def thaw(tenant: Tenant, target: str, path: Path) -> TrainingSet:
         sql=about["sql"],
         as_of=about["as_of"],
         keys=keys,
+        source=about.get("source", {}),
     )
     check(tenant, target, spine, parts, datetime.fromisoformat(data.as_of))
     return data

@@ -17,6 +17,7 @@ from models import metrics
 from pipelines.registry.frames import frame
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import CHALLENGER, ENTITY, HOLDOUT, REFERENCE, experiment_id, quiet, versions_with
+from pipelines.train import made_by
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.plots import draw
 from pipelines.train.source import git_tags, libraries
@@ -86,7 +87,14 @@ def record(client: MlflowClient, training: Training) -> ModelVersion:
 def run_tags(training: Training) -> dict[str, str]:
     """What a run is found by."""
     data = training.data
-    return {"target": data.target, "as_of": data.as_of, DIGEST: training.digest, **git_tags()}
+    return {
+        "target": data.target,
+        "as_of": data.as_of,
+        DIGEST: training.digest,
+        "data_snapshots": json.dumps(data.snapshots),
+        "sql_hashes": json.dumps(data.sql),
+        **git_tags(),
+    }
 
 
 def log_run(client: MlflowClient, training: Training, run_name: str, tags: dict[str, str]) -> tuple[str, Any]:
@@ -161,8 +169,6 @@ def _describe(training: Training, run_id: str, tags: dict[str, str]) -> dict[str
         "train_rows": str(len(data.parts.train)),
         "train_base_rate": repr(metrics.base_rate(y[data.parts.train])),
         "holdout_rows": str(len(data.parts.holdout)),
-        "data_snapshots": json.dumps(data.snapshots),
-        "sql_hashes": json.dumps(data.sql),
     }
 
 
@@ -227,6 +233,9 @@ def _write_evidence(folder: Path, training: Training) -> None:
     for candidate in training.candidates:
         held = held.append_column(f"p_{candidate.kind}", pa.array(candidate.probabilities))
     pq.write_table(held, folder / HOLDOUT)
+    tenant = training.tenant
+    made = recipe(tenant, data.target)
+    made_by.write(folder / made_by.FOLDER, data, tenant.params.train, made, training.digest, tenant.settings.threads)
     pq.write_table(_sample(training), folder / REFERENCE)
 
 

@@ -19,7 +19,7 @@ STEPS = {
     "features": ["features"],
     "train": ["train", "promote"],
     "score": ["score"],
-    "monitor": ["monitor"],
+    "monitor": ["monitor", "expire"],
 }
 TENANTS = load_params(ROOT / "params.yaml")
 BANK = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["tenants"]["bank"]

@@ -22,7 +22,8 @@ from pipelines.core.tenant import Tenant
 
 COMMANDS = {
     "run", "simulate", "ingest", "validate", "features", "train", "promote", "score", "monitor", "serve", "status",
-    "experiments", "compare", "replay", "sql", "doctor", "reference", "up", "init", "airflow", "market",
+    "experiments", "compare", "replay", "sql", "doctor", "reference", "up", "init", "airflow", "market", "reproduce",
+    "expire",
 }  # fmt: skip
 OF_ALL_TENANTS = {"reference", "up"}
 

@@ -99,8 +99,8 @@ def write(tenant: Tenant, rows: list[dict[str, object]]) -> None:
     compute(tenant, INTERVAL, load_definitions(tenant, contracts), contracts, lake)
 
 
-@pytest.fixture
-def tenant(make_tenant: MakeTenant) -> Tenant:
+def make(make_tenant: MakeTenant) -> Tenant:
+    """A tenant of this use case."""
     train_params = {
         "targets": {"conversion": {"horizon_days": 2}},
         "min_rows": 100,
@@ -113,6 +113,11 @@ def tenant(make_tenant: MakeTenant) -> Tenant:
         "mapping.sql": "-- table: visits\nselect * from leads\n",
     }
     return make_tenant(params={"train": train_params}, contracts={"visits.yaml": CONTRACT}, sql=sql)
+
+
+@pytest.fixture
+def tenant(make_tenant: MakeTenant) -> Tenant:
+    return make(make_tenant)
 
 
 def test_the_whole_step_twice(tenant: Tenant) -> None:

@@ -1,0 +1,61 @@
+"""`leadwise expire`, `forget` and `reproduce`: what is kept, what goes, and what can be made again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.options import Json, TenantName
+
+if TYPE_CHECKING:
+    from pipelines.train.reproduce import Reproduced
+
+
+def reproduce(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Id or its beginning, name, version (v3), champion or challenger.")
+    ],
+    tenant: TenantName = "demo",
+    json: Json = False,
+) -> None:
+    """Make a training again: the same rows from its Iceberg snapshots, the same fit, the same predictions.
+
+    The contracts, SQL and parameters are the run's own. Ends with 1 where something differs for another reason than
+    leads that were forgotten. Nothing is written.
+
+    - `leadwise reproduce champion`
+    - `leadwise reproduce 4f1c2a9b --json`
+    """
+    from pipelines.cli import show
+    from pipelines.core.tenant import Tenant
+    from pipelines.train.reproduce import reproduce as step
+
+    found = step(Tenant.load(tenant), run)
+    if json:
+        show.as_json(found.to_dict())
+    else:
+        _print(found)
+    if not found.explained:
+        raise typer.Exit(1)
+
+
+def _print(found: Reproduced) -> None:
+    from pipelines.cli import show
+
+    out = show.console()
+    out.print(f"[bold]reproduce[/bold] · {found.tenant} · {found.target} as of {found.as_of[:10]} · {found.run_id}")
+    grid = show.table(["", ""], header=False)
+    for name in ("rows", "rows_gone", "rows_added", "same_rows", "same_predictions", "largest_difference"):
+        grid.add_row(name.replace("_", " "), show.figure(getattr(found, name)))
+    out.print(grid)
+    verdict = (
+        "the training is the same" if found.same_rows and found.same_predictions else "the training is not the same"
+    )
+    for note in (verdict, *found.differences, *found.notes):
+        out.print(f"• {note}", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command(rich_help_panel="Results")(reproduce)
