@@ -3,47 +3,17 @@
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import duckdb
 import sqlglot
-from sqlglot import exp, tokens
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokens import TokenType
 
-from pipelines.core.errors import SqlError, nearest
-
-# Functions whose value is not a function of their arguments, and those that look at files, settings or other
-# tables. A test holds this list against DuckDB's own catalogue of functions that are not CONSISTENT.
-# fmt: off
-_FUNCTIONS = frozenset(
-    (
-        "now", "today", "age", "ago", "current_date", "current_time", "current_timestamp", "current_localtime",
-        "current_localtimestamp", "get_current_time", "get_current_timestamp", "transaction_timestamp",
-        "statement_timestamp", "clock_timestamp", "localtime", "localtimestamp", "sysdate", "getdate",
-        "pg_conf_load_time", "pg_postmaster_start_time", "random", "rand", "setseed", "uuid", "uuidv4",
-        "uuidv7", "gen_random_uuid", "reservoir_quantile", "nextval", "currval", "setval", "getenv",
-        "getvariable", "current_setting", "current_query", "current_query_id", "current_transaction_id",
-        "current_connection_id", "txid_current", "current_database", "current_catalog", "current_schema",
-        "current_schemas", "in_search_path", "sleep_ms", "write_log", "error", "stats", "vector_type", "query",
-        "query_table", "glob", "sniff_csv",
-    )
-)
-# fmt: on
-_PREFIXES = re.compile(r"(read|duckdb|pragma|parquet|sqlite|postgres|mysql|iceberg|delta|arrow|pandas|which)_|.*_scan$")
-
-# Words that are functions without brackets.
-_BARE = frozenset(
-    [
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "localtime",
-        "localtimestamp",
-        "current_localtimestamp",
-    ]
-)
+from feature_repo.understood import check_understood
+from pipelines.core.errors import SqlError
 
 # Statements and clauses that are no plain SELECT, wherever they stand.
 _REFUSED = (
@@ -58,9 +28,6 @@ _REFUSED = (
     exp.Into,
     exp.Use,
 )
-_SAMPLES = (exp.TableSample,)
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TABLE_FUNCTIONS = (exp.Unnest, exp.Explode, exp.GenerateSeries, exp.Values, exp.Subquery)
 
 
 def check_sql(
@@ -80,14 +47,9 @@ def check_sql(
     """
     shift = first_line - 1
     tree = _parse(sql, path, shift)
-    for token, following in _pairs(sql):
-        _check_token(token, following, path, shift)
+    check_understood(sql, path, {name.lower() for name in tables}, shift)
     for node in tree.walk():
         _check_node(node, path, shift, params)
-    allowed = {name.lower() for name in tables}
-    names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-    for table in tree.find_all(exp.Table):
-        _check_table(table, path, shift, allowed, names)
 
 
 def read_sql(path: Path) -> str:
@@ -234,67 +196,14 @@ def _parse_failure(error: SqlglotError) -> tuple[int, str]:
     return int(line), " ".join(text.split(" but got ")[0].split())[:160]
 
 
-def _pairs(sql: str) -> Iterator[tuple[Token, tuple[Token | None, Token | None]]]:
-    """Each token with the ones before and after it."""
-    stream = list(sqlglot.tokenize(sql, dialect="duckdb"))
-    for index, token in enumerate(stream):
-        before = stream[index - 1] if index else None
-        after = stream[index + 1] if index + 1 < len(stream) else None
-        yield token, (before, after)
-
-
-def _check_token(token: Token, around: tuple[Token | None, Token | None], path: Path, shift: int) -> None:
-    if token.token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.PARAMETER):
-        return
-    before, after = around
-    word = token.text.lower()
-    called = after is not None and after.token_type == tokens.TokenType.L_PAREN
-    quoted = token.token_type == TokenType.IDENTIFIER
-    qualified = before is not None and before.token_type == TokenType.DOT
-    if (called and (word in _FUNCTIONS or _PREFIXES.fullmatch(word) or _PREFIXES.match(word))) or (
-        word in _BARE and not quoted and not qualified
-    ):
-        raise SqlError(
-            f"{path}:{token.line + shift}: {word} is not allowed: a query reads its views and parameters alone,"
-            " so that it gives the same rows whenever it runs"
-        )
-
-
 def _check_node(node: exp.Expression, path: Path, shift: int, params: Collection[str]) -> None:
     if isinstance(node, _REFUSED):
         raise SqlError(f"{path}:{_line(node, shift)}: {node.key.upper()} is not allowed: write one SELECT")
-    if isinstance(node, _SAMPLES):
-        raise SqlError(
-            f"{path}:{_line(node, shift)}: a sample is not allowed: it gives other rows each time it runs;"
-            " filter by hash(key) instead"
-        )
-    if isinstance(node, exp.Lateral) and not isinstance(node.this, _TABLE_FUNCTIONS):
-        raise SqlError(f"{path}:{_line(node, shift)}: a table function is not allowed: read the views instead")
     if isinstance(node, exp.Placeholder | exp.Parameter):
         name = str(node.this.name if isinstance(node.this, exp.Expression) else node.this or "?")
         if name not in params:
             known = " and ".join(f"${one}" for one in params) or "none"
             raise SqlError(f"{path}:{_line(node, shift)}: unknown parameter ${name}: this query may use {known}")
-
-
-def _check_table(table: exp.Table, path: Path, shift: int, allowed: set[str], names: set[str]) -> None:
-    line = _line(table, shift)
-    source = table.this
-    if not isinstance(source, exp.Identifier):
-        if isinstance(source, _TABLE_FUNCTIONS):
-            return
-        raise SqlError(
-            f"{path}:{line}: a table function or file is not allowed: read the views {', '.join(sorted(allowed))}"
-        )
-    if table.db or table.catalog:
-        full = ".".join(part for part in (table.catalog, table.db, table.name) if part)
-        if full.lower() in allowed:
-            return
-        raise SqlError(f"{path}:{line}: '{full}' looks past the views: name a view without a schema")
-    name = table.name.lower()
-    if name in allowed or (name in names and _PLAIN.fullmatch(name)):
-        return
-    raise SqlError(f"{path}:{line}: there is no view '{table.name}' here: {nearest(name, allowed)}")
 
 
 def _line(node: exp.Expression, shift: int) -> int:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipelines.core.tenant import Tenant
+from pipelines.features.arrivals import ARRIVALS
 from pipelines.lake.catalog import NAMESPACES, Lake
 
 IDENTITIES = "identity.identities"
@@ -21,7 +22,9 @@ def contents(tenant: Tenant, plain_ids: bool = False) -> dict[str, list[str]]:
     lake = Lake(tenant)
     names = [f"{namespace}.{table}" for namespace in NAMESPACES for table in lake.names(namespace)]
     found = {name: lake.read(name).to_pylist() for name in names}
-    if not plain_ids:
+    if plain_ids:
+        found.pop(ARRIVALS, None)  # fingerprints of rows with their lead ids
+    else:
         return {name: sorted(map(text, rows)) for name, rows in found.items()}
     for table, rows in found.items():
         for row in rows if table.startswith(("deliver.", "watch.")) else ():

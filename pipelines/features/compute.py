@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,7 @@ def compute(
     definitions: Definitions,
     contracts: "Mapping[str, Contract]",
     lake: Lake | None = None,
+    asof: AsOf | None = None,
 ) -> dict[str, int]:
     """Compute every view over the interval, one commit each; what the interval held before is replaced.
 
@@ -61,6 +63,7 @@ def compute(
         definitions: the views.
         contracts: of the clean tables.
         lake: of the tenant.
+        asof: from `tables_of`, where it is open already.
 
     Returns:
         Rows written, by view.
@@ -73,7 +76,8 @@ def compute(
     plans = {view.name: _plan(tenant, lake, view, interval) for view in views}
     with tempfile.TemporaryDirectory(prefix="leadwise-features-") as folder:
         files = {view.name: Path(folder) / f"{view.name}.arrow" for view in views}
-        _compute_all(tenant, lake, contracts, views, plans, files)
+        with nullcontext(asof) if asof else tables_of(tenant, definitions, contracts) as opened:
+            _compute_all(tenant, lake, opened, views, plans, files)
         summary = {"leadwise.interval": interval.label}
         return {view.name: _publish(lake, view, plans[view.name], files[view.name], summary) for view in views}
 
@@ -101,25 +105,30 @@ def _plan(tenant: "Tenant", lake: Lake, view: View, interval: Interval) -> _Plan
     return _Plan(instants, None if fresh else interval.start, span)
 
 
+def tables_of(tenant: "Tenant", definitions: Definitions, contracts: "Mapping[str, Contract]") -> AsOf:
+    """The tables that the views read, as of any instant, with threads as `compute` needs them."""
+    views = definitions.views.values()
+    tables = frozenset().union(*(view.tables for view in views))
+    # A thread per view: one query is too small for two cores, and DuckDB lets go of Python while it works. DuckDB has
+    # threads of its own for the cores that are left only: they cost a small query more than they give.
+    return AsOf(_with_threads(tenant, 1 + tenant.settings.threads - _workers(tenant, len(views))), contracts, tables)
+
+
+def _workers(tenant: "Tenant", views: int) -> int:
+    return max(1, min(views, tenant.settings.threads))
+
+
 def _compute_all(
     tenant: "Tenant",
     lake: Lake,
-    contracts: "Mapping[str, Contract]",
+    asof: AsOf,
     views: list[View],
     plans: dict[str, _Plan],
     files: dict[str, Path],
 ) -> None:
     """Compute the views into files, so that a query that fails leaves all tables as they were."""
-    tables = frozenset().union(*(view.tables for view in views))
     steps = sum(len(plan.instants) for plan in plans.values())
-    # A thread per view: one query is too small for two cores, and DuckDB lets go of Python while it works. DuckDB has
-    # threads of its own for the cores that are left only: they cost a small query more than they give.
-    workers = min(len(views), tenant.settings.threads)
-    with (
-        AsOf(_with_threads(tenant, 1 + tenant.settings.threads - workers), contracts, tables) as asof,
-        progress("features", steps) as advance,
-        ThreadPoolExecutor(max_workers=workers) as pool,
-    ):
+    with progress("features", steps) as advance, ThreadPoolExecutor(_workers(tenant, len(views))) as pool:
         connections = {view.name: asof.connection.cursor() for view in views}
         for view in views:
             _seed(connections[view.name], lake, view, plans[view.name].base)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def features(tenant: "Tenant", interval: Interval) -> Report:
     """Compute, apply and materialize the features of an interval. Run twice, it leaves equal tables.
 
+    Where rows came since under a time that lies before instants computed already, those are computed again with it.
+
     Args:
         tenant: whose features.
         interval: days whose midnights are computed.
@@ -30,8 +32,9 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
         SqlError: SQL that fails, looks past its views or gives an entity twice.
         NotReady: no clean table yet, or another run is at work.
     """
+    from pipelines.features import arrivals
     from pipelines.features.apply import apply
-    from pipelines.features.compute import compute
+    from pipelines.features.compute import compute, tables_of
     from pipelines.features.materialize import materialize, touch, was_touched
 
     contracts = load_contracts(tenant.contracts_dir)
@@ -44,10 +47,14 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
     with exclusive(tenant, "features"):
         whole = was_touched(tenant)
         touch(tenant)
-        rows = compute(tenant, interval, definitions, contracts, lake)
+        with tables_of(tenant, definitions, contracts) as asof:
+            known = arrivals.fingerprints(asof.connection, {name: contracts[name] for name in asof.snapshots})
+            wide, again = arrivals.due(lake, known, interval)
+            rows = compute(tenant, wide, definitions, contracts, lake, asof)
+        arrivals.remember(lake, known, wide)
         applied = apply(tenant, definitions)
-        online, notes = materialize(tenant, interval, definitions, lake, whole)
-    report = Report("features", tenant.name, interval, notes=[*notes, *_mixed(lake, definitions)])
+        online, notes = materialize(tenant, wide, definitions, lake, whole)
+    report = Report("features", tenant.name, interval, notes=[*again, *notes, *_mixed(lake, definitions)])
     report.counts["rows"] = sum(rows.values())
     report.counts["online_entities"] = max(online.values(), default=0)
     report.counts |= {f"rows.{view}": count for view, count in rows.items()}

@@ -96,7 +96,7 @@ class AsOf:
 
     def _load(self, lake: Lake, name: str, contract: Contract) -> None:
         schema = contract.clean_schema()
-        table = f'{_STORE}."{name}"'
+        table = stored(name)
         rows = _rows(lake, name, schema)
         self.snapshots[name] = lake.snapshot_id(f"clean.{name}")
         keys = ", ".join(f'"{key}"' for key in contract.keys)
@@ -131,6 +131,11 @@ def _rows(lake: Lake, name: str, schema: pa.Schema) -> pa.RecordBatchReader | pa
     if not lake.exists(f"clean.{name}"):
         return full.empty_table()
     return lake.scan(f"clean.{name}", columns=full.names)
+
+
+def stored(name: str) -> str:
+    """SQL of the table behind a view: all versions of all keys, with `_arrived_at` and `_superseded_at`."""
+    return f'{_STORE}."{name}"'
 
 
 def close(connection: duckdb.DuckDBPyConnection) -> None:

@@ -38,7 +38,7 @@ schema:
         logicalType: number
 """
 
-MAPPING = "-- table: visits\nselect id as visit_id, who as guest, at as came_at, amount as spent from visits\n"
+MAPPING = '-- table: visits\nselect id as visit_id, who as guest, "at" as came_at, amount as spent from visits\n'
 FEATURES = "select guest_id, sum(spent) as spent_in_all from visits where came_at <= $as_of group by guest_id\n"
 LABEL = (
     "select guest_id, came_at as event_time, spent > 10 as label,"
