@@ -44,17 +44,18 @@ class Newest:
         rows: how many there are.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, columns: Columns, kind: pa.DataType) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, columns: Columns, schema: pa.Schema) -> None:
         self._connection = connection
         self._columns = columns
-        self.kind = kind
+        self._schema = schema
+        self.kind: pa.DataType = schema.field(columns.entity).type
         self.rows: int = connection.execute("SELECT count(*) FROM newest").fetchall()[0][0]
 
     def parts(self) -> Iterator[pa.Table]:
         """Tables of at most `ROWS` rows, an entity each, in the order of the keys of the online store."""
         reader = self._connection.sql(f"SELECT * FROM newest ORDER BY {_key_order(self._columns.entity, self.kind)}")
         for batch in reader.to_arrow_reader(ROWS):
-            yield pa.Table.from_batches([batch])
+            yield pa.Table.from_batches([_seen_as(batch, self._schema)])
 
     def missing(self, entities: Iterable[str | int]) -> list[str | int]:
         """Those of `entities` that have no row here."""
@@ -88,15 +89,30 @@ def newest(table: Table, columns: Columns, since: datetime | None, until: dateti
         config = {"threads": get_settings().threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
         connection = duckdb.connect(str(Path(folder) / "newest.duckdb"), config=config)
         try:
-            connection.register("_rows", rows)
+            connection.register("_rows", _as_bits(rows))
             connection.execute(
                 f"CREATE TABLE newest AS SELECT {picked} FROM _rows WHERE {entity} IS NOT NULL"
                 f" QUALIFY row_number() OVER (PARTITION BY {entity} ORDER BY {time} DESC) = 1"
             )
             connection.unregister("_rows")
-            yield Newest(connection, columns, rows.schema.field(columns.entity).type)
+            yield Newest(connection, columns, pa.schema([rows.schema.field(name) for name in names]))
         finally:
             connection.close()
+
+
+def _as_bits(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Floats as integers of the same bits: DuckDB's files do not keep the sign of a zero."""
+    kinds = [pa.field(one.name, pa.int64() if one.type == pa.float64() else one.type) for one in rows.schema]
+    schema = pa.schema(kinds)
+    return pa.RecordBatchReader.from_batches(schema, (_seen_as(batch, schema) for batch in rows))
+
+
+def _seen_as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same bits under other types."""
+    columns = [
+        one if one.type == field.type else one.view(field.type) for one, field in zip(batch, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _key_order(entity: str, kind: pa.DataType) -> str:
