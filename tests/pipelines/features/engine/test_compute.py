@@ -120,7 +120,7 @@ def test_what_is_newer_than_the_stretch_stays_whoever_wrote_it(make_repo: MakeRe
     (store.repo_path / "registry.db").unlink()  # nothing tells how far the store is
     store = opened("ours")
     materialize(store, ALL, DAY)
-    assert [one for one in read(store, ["a"])["seen"]] == [ROWS[1]["seen"].replace(microsecond=0, tzinfo=_utc())]
+    assert list(read(store, ["a"])["seen"]) == [ROWS[1]["seen"].replace(microsecond=0, tzinfo=_utc())]
     materialize(store, ALL, END)
     assert dump(store) == newest
 
