@@ -21,6 +21,8 @@ TYPES = ("string", "integer", "number", "boolean", "timestamp", "date")
 
 Bound = float | int | datetime
 
+_SHORTEST = 10_000_000  # a number below is no phone: too few digits
+
 
 @dataclass(frozen=True)
 class Column:
@@ -37,6 +39,7 @@ class Column:
         pattern: regular expression the whole value has to match.
         min_length, max_length: characters.
         personal: classified as personal data: never shown, never in a clean table.
+        public: classified as public: it may hold phones that are nobody's secret, such as a shop's.
         entity: name of the entity it identifies.
         event_time, arrived_at, consent, phone, segment, timezone: see `vocabulary.WORDS`.
         known_after: how long after the event the value becomes known.
@@ -57,6 +60,7 @@ class Column:
     min_length: int | None = None
     max_length: int | None = None
     personal: bool = False
+    public: bool = False
     entity: str | None = None
     event_time: bool = False
     arrived_at: bool = False
@@ -71,6 +75,16 @@ class Column:
     def clean_name(self) -> str | None:
         """Name in the clean table: the entity's where it identifies one; None when it must not get there."""
         return self.entity or (None if self.personal else self.name)
+
+    @property
+    def may_stray(self) -> bool:
+        """Whether a phone could reach the clean table in it: a free text, or a number that may be as large."""
+        if self.personal or self.public or self.allowed is not None:
+            return False
+        if self.type == "string":
+            return not self.timezone
+        bound = self.maximum if self.maximum is not None else self.exclusive_maximum
+        return self.type in ("integer", "number") and (not isinstance(bound, int | float) or bound >= _SHORTEST)
 
     @property
     def pseudonymised(self) -> bool:

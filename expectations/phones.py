@@ -4,8 +4,13 @@ A number already in E.164 is judged by the same patterns libphonenumber uses, ov
 written another way goes through the library, each distinct text once.
 """
 
+import base64
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -148,3 +153,122 @@ def _shapes(descriptions: list[Any], general: tuple[int, ...]) -> tuple[_Shape, 
 def _desc_pattern(desc: Any) -> str | None:
     pattern = desc.national_number_pattern if desc is not None else None
     return "(?:" + re.sub(r"\s", "", pattern) + ")" if pattern and pattern != "NA" else None
+
+
+def parts(phone: str) -> tuple[str, str]:
+    """Country code and national digits of a number in E.164."""
+    digits = phone.removeprefix("+")
+    code = _country_code(digits[:3].ljust(3, "0"))
+    size = 0 if code is None else len(str(code))
+    return digits[:size], digits[size:]
+
+
+_WHOLE = float(10**15)  # larger floats are no whole numbers any more
+_BETWEEN = r"[\s().\-/_]"
+_RUN = rf"\+?\d(?:{_BETWEEN}{{0,3}}\d){{7,}}"
+_CODED = r"(?:Kz[AEIMQUYcgk][w-z0-5])?(?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){3,}(?:[MNO][A-Za-z0-9+/]{0,2})?"
+"""Base64 of digits, with or without a plus before them: each three of them give such four letters."""
+
+LIKE_A_PHONE = re.compile(rf"{_RUN}|{_CODED}")
+"""A run of eight digits or more, spaced or punctuated, or one in base64."""
+
+_NO_DIGIT = re.compile(r"\D")
+
+Known = Callable[[], pa.Array]
+_known: ContextVar[Known | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def known_phones(phones: Known) -> Iterator[None]:
+    """Within the block `hold_phones` knows these numbers, in E.164; asked for where a cell may be one."""
+    token = _known.set(phones)
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def hold_phones(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Which cells hold a phone: one that is known, however it is written, or any valid one with a plus before it.
+
+    Ids are long numbers too: without a plus, digits are a phone only if they are one that is known.
+
+    Args:
+        values: texts or numbers; other kinds hold none.
+    """
+    found = pa.repeat(False, len(values))
+    texts = as_texts(values)
+    if texts is None:
+        return found
+    flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    likely = pc.fill_null(pc.match_substring_regex(flat, f"{_RUN}|{_CODED}"), False)
+    if not pc.any(likely).as_py():
+        return found
+    asked = _known.get()
+    numbers = _digits(asked()) if asked else pa.array([], pa.string())
+    coded = flat.filter(likely).dictionary_encode()
+    return pc.replace_with_mask(found, likely, _hold(coded.dictionary, numbers).take(coded.indices))
+
+
+def _hold(texts: pa.Array, numbers: pa.Array) -> pa.Array:
+    """The same for distinct texts that look like phones: those with one run of digits at once, others one by one."""
+    first = pc.struct_field(pc.extract_regex(texts, f"(?P<run>{_RUN})"), "run")
+    found = pc.fill_null(pc.is_in(_plain(first), value_set=numbers), False)
+    several = pc.match_substring_regex(texts, rf"\+|{_CODED}|{_RUN}[^0-9].*{_RUN}")
+    rest = pc.and_not(several, found)
+    runs = [list(_runs(text)) for text in texts.filter(rest).to_pylist()]
+    known = set(
+        numbers.filter(
+            pc.is_in(numbers, value_set=_plain(pa.array(chain.from_iterable(runs), pa.string())))
+        ).to_pylist()
+    )
+    slow = [
+        any(_bare(run) in known or (run[0] == "+" and normalise_one(run) is not None) for run in some) for some in runs
+    ]
+    return pc.replace_with_mask(found, rest, pa.array(slow, pa.bool_()))
+
+
+def _plain(runs: pa.Array) -> pa.Array:
+    """Digits alone."""
+    return pc.utf8_ltrim(pc.replace_substring_regex(runs, r"\D", ""), "0")
+
+
+def _bare(run: str) -> str:
+    return _NO_DIGIT.sub("", run).lstrip("0")
+
+
+def _runs(text: str) -> Iterator[str]:
+    """Parts of a text that look like phones; those in base64 in plain."""
+    for match in LIKE_A_PHONE.finditer(text):
+        run = match[0]
+        if run[0] in "KMNO":
+            run = run[: len(run) - (len(run) % 4 == 1)]  # a single letter at the end is half a byte
+            run = base64.b64decode(run + "=" * (-len(run) % 4)).decode("latin-1")
+        yield run
+
+
+def _digits(phones: pa.Array) -> pa.Array:
+    """Digits of numbers, with and without their country codes; what is not in E.164 is left out."""
+    whole = pc.utf8_slice_codeunits(phones.filter(pc.match_substring_regex(phones, _E164)), 1)
+    heads = pc.utf8_slice_codeunits(whole, 0, 3)
+    found = [whole]
+    for head in pc.unique(heads).to_pylist():
+        code = _country_code(head.ljust(3, "0")) if head else None
+        if code is not None:
+            found.append(pc.utf8_slice_codeunits(whole.filter(pc.equal(heads, head)), len(str(code))))
+    return pa.concat_arrays(found)
+
+
+def as_texts(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
+    """Cells as text, whole numbers by their digits; None for kinds that can hold no phone, such as times."""
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return values
+    if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        return values.cast(pa.string())
+    if pa.types.is_floating(kind):
+        whole = pc.and_(pc.less(pc.abs(values), _WHOLE), pc.equal(pc.floor(values), values))
+        return pc.if_else(whole, values, None).cast(pa.int64(), safe=False).cast(pa.string())
+    if pa.types.is_temporal(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return None
+    return pa.array([str(cell) for cell in values.to_pylist()], pa.string())

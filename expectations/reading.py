@@ -79,6 +79,7 @@ def _column(path: Path, item: "SchemaProperty") -> Column:
         required=bool(item.required) or placed or bool(facts.pop("required", False)),
         key=key,
         personal=personal,
+        public=(item.classification or "").lower() == "public",
         **facts,
         **words,
     )

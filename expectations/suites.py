@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 _PHONE = "values are phone numbers that exist, with their country code (E.164)."
+_STRAY = "no phone number stands in a column that is not personal."
 LATEST = "end_of_batch"
 """Name of the column with the latest instant a batch can speak of."""
 
@@ -48,7 +49,11 @@ def checks(contract: Contract) -> list[Check]:
 def _column_checks(column: Column) -> list[Check]:
     import great_expectations.expectations as gxe
 
-    from expectations.custom import ExpectColumnValuesToBeReadable, ExpectColumnValuesToBeValidPhones
+    from expectations.custom import (
+        ExpectColumnValuesToBeReadable,
+        ExpectColumnValuesToBeValidPhones,
+        ExpectColumnValuesToHoldNoPhone,
+    )
 
     name = column.name
     rules: list[tuple[str, Any]] = [
@@ -71,7 +76,11 @@ def _column_checks(column: Column) -> list[Check]:
         rules.append(("length", gxe.ExpectColumnValueLengthsToBeBetween(column=name, **bounds)))
     if column.phone:
         rules.append(("phone", ExpectColumnValuesToBeValidPhones(column=name, description=_PHONE)))
-    return [Check(rule, (name,), expectation, shown=not column.personal) for rule, expectation in rules]
+    found = [Check(rule, (name,), expectation, shown=not column.personal) for rule, expectation in rules]
+    if column.may_stray:
+        stray = ExpectColumnValuesToHoldNoPhone(column=name, description=_STRAY)
+        found.append(Check("personal", (name,), stray, shown=False))
+    return found
 
 
 def _ranges(column: Column) -> list[tuple[str, Any]]:

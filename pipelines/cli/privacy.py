@@ -1,4 +1,4 @@
-"""`leadwise expire`, `forget` and `reproduce`: what is kept, what goes, and what can be made again."""
+"""`leadwise forget` and `leadwise reproduce`: what goes, and what can be made again."""
 
 from __future__ import annotations
 
@@ -56,6 +56,38 @@ def _print(found: Reproduced) -> None:
         out.print(f"• {note}", markup=False, soft_wrap=True)
 
 
+def forget(
+    lead: Annotated[list[str], typer.Option("--lead", help="Id of a lead; may be given several times.", metavar="ID")],
+    tenant: TenantName = "demo",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would go, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete a lead for good: phone, salt, raw values and every row with its id, old versions and files included.
+
+    What can't be undone is asked first. Exports that sources read are yours to correct; what is read of them again
+    leaves the lead out. `leadwise reproduce` tells how many rows of a training are gone.
+
+    - `leadwise forget --lead 0f3b62c1a9d84e5577aa01bc --dry-run`
+    - `leadwise forget --lead 0f3b62c1a9d84e5577aa01bc --yes`
+    """
+    import sys
+
+    from pipelines.cli import show
+    from pipelines.core.errors import ConfigError
+    from pipelines.core.tenant import Tenant
+    from pipelines.privacy.forget import forget as step
+
+    whose = Tenant.load(tenant)
+    if not dry_run and not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("forgetting can't be undone: say --yes, or look with --dry-run first")
+        show.report(step(whose, lead, dry_run=True), json_too=False)
+        typer.confirm("Delete all of this for good?", abort=True, err=True)
+    show.report(step(whose, lead, dry_run), json)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command(rich_help_panel="Results")(reproduce)
+    app.command(rich_help_panel="Personal data")(forget)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.expressions import NotIn
 
 from pipelines.collect import notes
@@ -25,6 +26,7 @@ from pipelines.core.interval import Interval, utc_now
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Advance, Report, progress
 from pipelines.lake.catalog import Lake
+from pipelines.lake.forgotten import Forgotten
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -246,11 +248,23 @@ def _announced(
 
 def _rows(desk: _Desk, plan: _Plan, counts: dict[str, int], advance: Advance) -> Iterator[pa.Table]:
     now = utc_now()
+    forgotten = Forgotten(desk.lake)
     for part in plan.feed.parts:
         for batch in plan.feed.rows(part, plan.schema, desk.tenant.params.quality.batch_rows):
-            yield _stamped(batch, part, counts[part.name], now)
+            stamped = _stamped(batch, part, counts[part.name], now)
+            yield _without(forgotten, stamped, part) if forgotten else stamped
             counts[part.name] += batch.num_rows
         advance(1)
+
+
+def _without(forgotten: Forgotten, rows: pa.Table, part: Part) -> pa.Table:
+    """Rows without those of forgotten leads that stood in batches of the time before."""
+    hidden = pa.repeat(False, rows.num_rows)
+    for field in rows.schema:
+        texts = rows[field.name].cast(pa.string()) if pa.types.is_integer(field.type) else rows[field.name]
+        if not field.name.startswith("_") and pa.types.is_string(texts.type):
+            hidden = pc.or_(hidden, forgotten.hidden(texts, pa.scalar(part.arrives, pa.timestamp("us"))))
+    return rows.filter(pc.invert(hidden))
 
 
 def _stamped(batch: pa.Table, part: Part, offset: int, now: object) -> pa.Table:

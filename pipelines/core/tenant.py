@@ -95,6 +95,11 @@ class Tenant:
         return self.home / "data_docs"
 
     @property
+    def forgotten_key(self) -> Path:
+        """Secret that digests of forgotten phones are keyed with."""
+        return self.home / "secrets" / "forgotten.key"
+
+    @property
     def contracts_dir(self) -> Path:
         """Contracts of the use case."""
         return self.settings.expectations / self.use_case

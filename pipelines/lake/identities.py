@@ -38,6 +38,11 @@ class Identities:
         self._ids = known["lead_id"].combine_chunks()
         self._new: list[pa.Table] = []
 
+    @property
+    def known(self) -> pa.Array:
+        """Phones of all leads, those not committed yet included."""
+        return self._phones
+
     def resolve(self, phones: pa.Array | pa.ChunkedArray, batch_id: str) -> pa.Array:
         """Lead ids of phones in E.164, minting those never seen; null stays null.
 

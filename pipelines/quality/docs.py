@@ -11,6 +11,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expectations.phones import LIKE_A_PHONE
 from pipelines.core.interval import Interval, utc_now
 from pipelines.quality.judge import Tally
 from pipelines.quality.pages import make_local
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 KEPT = 5
 """Results of a table that stay in the docs; older ones are deleted."""
 
-_LIKE_A_PHONE = re.compile(r"\+?\d[\d\s().-]{6,}\d")
 _LONG = 10_000_000  # eight digits before the point
 _MASK = "•••"
 
@@ -154,7 +154,7 @@ def _masked(value: Any) -> Any:
         return ", ".join(str(_masked(one)) for one in value)
     if isinstance(value, Real):
         return _MASK if _LONG <= abs(float(value)) < math.inf else value
-    return _LIKE_A_PHONE.sub(_MASK, value) if isinstance(value, str) and not _is_time(value) else value
+    return LIKE_A_PHONE.sub(_MASK, value) if isinstance(value, str) and not _is_time(value) else value
 
 
 def _is_time(text: str) -> bool:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.phones import normalise
+from expectations.phones import known_phones, normalise
 from expectations.suites import LATEST, Check, checks
+from pipelines.lake.forgotten import Forgotten
 from pipelines.quality.cast import UNREAD
 from pipelines.quality.judge import Judge, Tally
 from pipelines.quality.mapped import HASH, Mapped, alike
@@ -76,6 +78,7 @@ class Gate:
     def __init__(self, mapped: Mapped, lake: "Lake", identities: "Identities", folder: Path, now: datetime) -> None:
         self._mapped, self._lake, self._identities, self._now = mapped, lake, identities, now
         self._contract = contract = mapped.contract
+        self._forgotten = Forgotten(lake)
         self._checks: list[Check] = checks(contract)
         self._judge = Judge(self._checks)
         schema = pa.schema([*contract.clean_schema(), *SYSTEM])
@@ -135,12 +138,15 @@ class Gate:
             yield pa.concat_tables([last, single]), bool(single.num_rows)
 
     def _with_phones(self, chunk: pa.Table) -> pa.Table:
-        """Phones as E.164; one that is not valid stays as it was, for the suite to see."""
+        """Phones as E.164, without leads that were forgotten; one that is not valid stays as it was, for the suite."""
         for column in self._contract.columns:
             if column.phone:
                 place = chunk.column_names.index(column.name)
                 written = chunk[column.name].combine_chunks()
                 chunk = chunk.set_column(place, column.name, pc.coalesce(normalise(written), written))
+                if self._forgotten:
+                    hidden = self._forgotten.hidden(chunk[column.name], chunk["_interval_end"].combine_chunks())
+                    chunk = chunk.filter(pc.invert(hidden))
         return chunk
 
     def _without_repetitions(self, rows: pa.Table) -> pa.Table:
@@ -158,7 +164,8 @@ class Gate:
             lost = len(texts) - texts.null_count
             self._unread[name] += lost
             self._cells[name] += lost + len(texts) - chunk[name].null_count
-        found = self._judge.bad(chunk, unread, self._by_batch(chunk) if unique else None)
+        with known_phones(partial(self._phones, chunk)):
+            found = self._judge.bad(chunk, unread, self._by_batch(chunk) if unique else None)
         first = first_failures(found, chunk.num_rows)
         self._count(chunk, first)
         arrived = self._arrived(chunk)
@@ -169,6 +176,11 @@ class Gate:
         self._outcome.clean.add(self._cleaned(chunk.filter(good), arrived.filter(good)))
         if chunk.num_rows > _WORTH_TIDYING:
             give_back()
+
+    def _phones(self, chunk: pa.Table) -> pa.Array:
+        """Numbers of all leads, and of these rows."""
+        own = [chunk[column.name].combine_chunks() for column in self._contract.columns if column.phone]
+        return pa.concat_arrays([self._identities.known, *(one.cast(pa.string()).drop_null() for one in own)])
 
     def _by_batch(self, chunk: pa.Table) -> pa.Table:
         """Rows for the checks that compare them: equal values of different batches made to differ."""

@@ -1,5 +1,6 @@
 """The fast way to judge phones agrees with libphonenumber, number by number."""
 
+import base64
 import csv
 
 import phonenumbers
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expectations.phones import normalise
+from expectations.phones import hold_phones, known_phones, normalise
 from tests.conftest import REAL_DATA
 
 
@@ -44,3 +45,43 @@ def test_writes_e164_and_keeps_places() -> None:
     texts = pa.array(["+52 55 1234 5678", None, "5512345678", "unknown", "+525512345678", "+5255123O5678", ""])
     assert normalise(texts).to_pylist() == ["+525512345678", None, None, None, "+525512345678", None, None]
     assert normalise(pa.array([], pa.string())).to_pylist() == []
+
+
+KNOWN = ["+525512345678", "+12025550123", "no phone", "5512345679", ""]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("+525512345678", True),
+        ("525512345678", True),
+        ("5512345678", True),
+        ("(55) 1234-5678", True),
+        ("Telcel, call 55/1234/5678!", True),
+        ("2026-03-01 10:00:00 and 5512345678", True),
+        ("+525598765432", True),  # not known, and valid with its plus
+        (base64.b64encode(b"+525512345678").decode(), True),
+        (base64.b64encode(b"5512345678").decode(), True),
+        ("5512345679", False),  # an id may be as long
+        ("order 20260301123456", False),
+        ("2026-03-01 10:00:00", False),
+        (base64.b64encode(b"5512345679").decode(), False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_cell_holds_a_phone(cell: str | None, expected: bool) -> None:
+    with known_phones(lambda: pa.array(KNOWN)):
+        assert hold_phones(pa.array([cell, "x"])).to_pylist() == [expected, False]
+
+
+def test_numbers_hold_phones_and_times_do_not() -> None:
+    with known_phones(lambda: pa.array(KNOWN)):
+        assert hold_phones(pa.array([525512345678, 5512345678, 7, None])).to_pylist() == [True, True, False, False]
+        floats = [5512345678.0, 5512345678.5, float("nan"), float("inf"), 1e300]
+        assert hold_phones(pa.array(floats)).to_pylist() == [True, False, False, False, False]
+        assert hold_phones(pa.array([5512345678], pa.timestamp("us"))).to_pylist() == [False]
+
+
+def test_without_known_numbers_only_a_plus_tells() -> None:
+    assert hold_phones(pa.array(["5512345678", "+525512345678"])).to_pylist() == [False, True]
