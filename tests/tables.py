@@ -7,8 +7,8 @@ from pipelines.features.arrivals import ARRIVALS
 from pipelines.lake.catalog import NAMESPACES, Lake
 
 IDENTITIES = "identity.identities"
-_OF_THE_MODEL = {"score_id", "run_id", "model_version", "probability", "tier", "value", "drifted"}
-"""Columns that hang on a random salt: lead ids break ties in the order of training rows, and so move what is fitted."""
+_OWN = {"score_id", "run_id"}
+"""Columns that hang on a random salt, or on MLflow's."""
 
 
 def contents(tenant: Tenant, plain_ids: bool = False) -> dict[str, list[str]]:
@@ -28,7 +28,7 @@ def contents(tenant: Tenant, plain_ids: bool = False) -> dict[str, list[str]]:
         return {name: sorted(map(text, rows)) for name, rows in found.items()}
     for table, rows in found.items():
         for row in rows if table.startswith(("deliver.", "watch.")) else ():
-            for name in _OF_THE_MODEL & row.keys():
+            for name in _OWN & row.keys():
                 del row[name]
     known = {row["lead_id"]: row["phone"] for row in found.pop(IDENTITIES, [])}
     home = str(tenant.home)
