@@ -14,8 +14,8 @@ from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
 from tests.tables import IDENTITIES, contents, text
 
-_OF_THE_RUN = {"run_id", "data_snapshots"}
-"""Tags of a version that name what another run made anew."""
+_OF_THE_RUN = {"run_id", "data_snapshots", "git_commit", "git_dirty"}
+"""Tags of a version that name what another run made anew, or the state of this repository."""
 
 
 def outcome(tenant: Tenant) -> dict[str, list[str]]:
@@ -37,7 +37,8 @@ def _identities(tenant: Tenant) -> list[str]:
     lake = Lake(tenant)
     if not lake.exists(IDENTITIES):
         return []
-    return sorted(text(row) for row in lake.read(IDENTITIES, columns=["phone", "_batch_id"]).to_pylist())
+    rows = lake.read(IDENTITIES, columns=["phone", "_batch_id"]).to_pylist()
+    return sorted(text(row).replace(str(tenant.home), "") for row in rows)
 
 
 def _online(tenant: Tenant) -> list[str]:
