@@ -96,7 +96,14 @@ def test_two_tenants_from_nothing(tmp_path: Path) -> None:
     for job in jobs:
         assert run(replace(job, step="outcome")) == DONE, job.told.read_text()
         found.append(json.loads(job.told.read_text()))
-    shared = ("identities", "table raw", "table clean", "table quarantine", "table features")
+    shared = (
+        "identities",
+        "table raw.visits",
+        "table raw.members",
+        "table clean",
+        "table quarantine",
+        "table features",
+    )
     tables = [{name: rows for name, rows in one.items() if name.startswith(shared)} for one in found]
     assert len(tables[0]) > len(shared)
     assert tables[0] == tables[1]

@@ -12,7 +12,7 @@ from tests.failure.scenes import Scene
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS, SOAK = 20, 200
-DRAWN = 3
+DRAWN = 2
 SEED = int(os.environ.get("LEADWISE_SEED") or time.time_ns() % 1_000_000)
 NAMES = [
     *(f"first {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
