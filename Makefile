@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo up test check bench docs clean lock
+.PHONY: help setup demo up test soak check bench docs clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -35,6 +35,9 @@ up: setup ## a living Airflow and MLflow's UI, until Ctrl-C; the simulated marke
 
 test: setup ## all tests
 	$(BIN)/python -m pytest
+
+soak: setup ## every step killed 200 times, and at every commit; about half an hour
+	$(BIN)/python -m pytest -vv -m "soak or not soak" tests/failure
 
 check: setup ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """What a run reads of one source: its parts (files, objects, days of a query), their columns and their rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -93,6 +93,7 @@ class FileFeed:
         folder: Path,
         stored: pa.Schema | None,
         noted: Sequence[growing.Note],
+        gone: Collection[str] = (),
     ) -> None:
         """Find the files and fetch those that are elsewhere.
 
@@ -103,6 +104,7 @@ class FileFeed:
             folder: for what is fetched.
             stored: own columns of the raw table so far.
             noted: what was read of a growing folder.
+            gone: batches of it whose rows are no longer there.
 
         Raises:
             SourceError: a file is missing, empty or can't be fetched.
@@ -114,7 +116,7 @@ class FileFeed:
         self._growth: growing.Growth | None = None
         try:
             if source.grows:
-                self._growth = growing.look(tenant, name, source, interval, self._store, self._reader, noted)
+                self._growth = growing.look(tenant, name, source, interval, self._store, self._reader, noted, gone)
                 files = self._growth.files
             else:
                 files = find(tenant, name, source, interval, self._store)

@@ -7,7 +7,7 @@ the rows with the same keys.
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -41,12 +41,16 @@ class Growth:
         touched: notes of files with a new mark and the old content: noted anew, not read.
         waiting: files left for the next run, each with why.
         rewritten: names of files among `files` that were read before.
+        restored: names of files among `files` whose rows were no longer in raw.
+        lost: batches whose rows are no longer in raw, nor in the folder.
     """
 
     files: list[SourceFile] = field(default_factory=list)
     touched: list[Note] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
     rewritten: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def look(
@@ -57,6 +61,7 @@ def look(
     store: Store,
     reader: Reader,
     notes: Iterable[Note],
+    gone: Collection[str] = (),
 ) -> Growth:
     """Compare the folder of source `name` with what was read of it.
 
@@ -68,6 +73,7 @@ def look(
         store: where the files are.
         reader: of that source.
         notes: rows of `raw._files` of this source.
+        gone: batches whose rows are no longer in raw: they are read again, as what they were.
 
     Raises:
         SourceError: no file matches, and none was ever read.
@@ -94,19 +100,33 @@ def look(
             # What arrives never arrives before what is known: an older version would win, and the past change.
             grown.waiting[one.name] = "later days were read already: a run of the newest days reads it"
             continue
-        _sort(grown, store, reader, file, noted, versions.get(one.name, 0))
+        _sort(grown, store, reader, file, noted, versions.get(one.name, 0), gone)
+    grown.lost = sorted(set(gone) - {file.batch_id for file in grown.files})
     return grown
 
 
-def _sort(grown: Growth, store: Store, reader: Reader, file: SourceFile, noted: Note | None, version: int) -> None:
+def _sort(
+    grown: Growth,
+    store: Store,
+    reader: Reader,
+    file: SourceFile,
+    noted: Note | None,
+    version: int,
+    gone: Collection[str],
+) -> None:
     """Put one file where it belongs."""
-    if noted and file.mark == noted["mark"]:
+    missed = noted is not None and noted["_batch_id"] in gone
+    if noted and file.mark == noted["mark"] and not missed:
         return
     file = store.fetch(file)
     if file.content is None:
         file = replace(file, content=_content(file.path))
     if noted and file.content == noted["content"]:
-        grown.touched.append({**noted, "mark": file.mark})
+        if missed:
+            grown.files.append(replace(file, batch_id=noted["_batch_id"], arrives=noted["_interval_end"]))
+            grown.restored.append(file.name)
+        else:
+            grown.touched.append({**noted, "mark": file.mark})
         return
     why = "its end is missing" if _cut_short(file) else None
     if why is None:
@@ -134,12 +154,24 @@ def sentences(name: str, grown: Growth, counts: Mapping[str, int]) -> list[str]:
             f"{name}: {file} was rewritten: its {counts.get(file, 0)} rows were read as a newer arrival, the earlier"
             " ones stay"
         )
+    if grown.restored:
+        told.append(f"{name}: rows of {_some(grown.restored)} were no longer in raw.{name} and were read again")
+    if grown.lost:
+        told.append(
+            f"{name}: rows of {_some(grown.lost)} are no longer in raw.{name}, and the folder holds them no more:"
+            " put the files there again, or bring an earlier state of the table back"
+        )
     if grown.waiting:
         shown = [f"{file} ({why})" for file, why in list(grown.waiting.items())[:_SHOWN]]
         more = len(grown.waiting) - len(shown)
         many = "1 file waits" if len(grown.waiting) == 1 else f"{len(grown.waiting)} files wait"
         told.append(f"{name}: {many} for the next run: {', '.join(shown)}{f' and {more} more' if more else ''}")
     return told
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def unchanged(name: str, file: SourceFile) -> None:

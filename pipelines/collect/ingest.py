@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -43,6 +43,7 @@ class _Plan:
     schemas: dict[Part, pa.Schema]
     schema: pa.Schema
     fresh_table: bool = False
+    told: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -91,7 +92,7 @@ def ingest(tenant: "Tenant", interval: Interval) -> Report:
     with exclusive(tenant, "ingest"), _desk(tenant, interval) as desk, _plans(desk) as plans:
         for plan, rows in _loaded(desk, plans):
             report.counts[plan.name] = sum(rows.values())
-            report.notes += plan.feed.notes(rows)
+            report.notes += [*plan.feed.notes(rows), *plan.told]
     return report
 
 
@@ -183,10 +184,12 @@ def _feed(desk: _Desk, name: str, stored: pa.Schema | None) -> Feed:
     if source.query:
         return QueryFeed(desk.tenant, name, desk.interval, desk.sessions)
     noted: list[Note] = []
+    gone: set[str] = set()
     if source.grows:
         notes.Delivery(desk.lake, name).catch_up()
         noted = notes.noted(desk.lake, name)
-    return FileFeed(desk.tenant, name, desk.interval, desk.folder / name, stored, noted)
+        gone = notes.gone(desk.lake, name, noted)
+    return FileFeed(desk.tenant, name, desk.interval, desk.folder / name, stored, noted, gone)
 
 
 def _own_columns(schema: pa.Schema) -> pa.Schema:
@@ -213,6 +216,7 @@ def _load(desk: _Desk, plan: _Plan, advance: Advance) -> dict[str, int]:
         schema, summary = pa.schema([*plan.schema, *SYSTEM]), delivery.summary if delivery else None
         lake.write(table, schema, rows, replace=("_batch_id", feed.batches), summary=summary)
     fresh = [*notes.made(plan.name, plan.schemas, counts), *feed.touched]
+    plan.told = notes.shrunk(lake, plan.name, feed.batches, fresh)
     notes.write(lake, plan.name, fresh, [*feed.batches, *(note["_batch_id"] for note in feed.touched)])
     if delivery:
         delivery.done()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, EqualTo, In
 
 from pipelines.collect.files import SourceFile
@@ -41,6 +43,9 @@ FILES_SCHEMA = pa.schema(
 
 DELIVERY = "leadwise.delivery"
 """Property of a snapshot of raw: which delivery its rows are."""
+
+
+_SHOWN = 3
 
 
 def noted(lake: "Lake", source: str, where: BooleanExpression | None = None) -> list[Note]:
@@ -79,6 +84,49 @@ def made(source: str, schemas: "Mapping[Part, pa.Schema]", counts: Mapping[str, 
         }
         for part, schema in schemas.items()
     ]
+
+
+def shrunk(lake: "Lake", source: str, batches: Sequence[str], fresh: Sequence[Note]) -> list[str]:
+    """A sentence where batches that were read before hold fewer rows now: a source that loses rows is worth a look.
+
+    Args:
+        lake: with the notes of before.
+        source: its name.
+        batches: that are about to be replaced.
+        fresh: their new notes.
+    """
+    before, now = Counter[str](), Counter[str]()
+    for note in noted(lake, source, In("_batch_id", list(batches))) if batches else []:
+        before[note["_batch_id"]] += note["rows"]
+    for note in fresh:
+        now[note["_batch_id"]] += note["rows"]
+    fewer = [f"{batch} {now[batch]} instead of {rows}" for batch, rows in sorted(before.items()) if now[batch] < rows]
+    if not fewer:
+        return []
+    more = f" and {len(fewer) - _SHOWN} more" if len(fewer) > _SHOWN else ""
+    return [
+        f"{source}: the source shrank, rows of {', '.join(fewer[:_SHOWN])}{more}: what is gone leaves raw, and clean"
+        " with the next validate; if it was not meant, export it again and run these days again"
+    ]
+
+
+def gone(lake: "Lake", source: str, notes: Sequence[Note]) -> set[str]:
+    """Batches of a growing folder of which raw holds no row any more: somebody deleted them by hand.
+
+    A batch that lost some of its rows counts as it is: a lead may have been forgotten.
+
+    Args:
+        lake: of the tenant.
+        source: its name.
+        notes: all of the source.
+    """
+    name = f"raw.{source}"
+    if lake.count(name) == sum(note["rows"] for note in notes):  # known without reading a row
+        return set()
+    held: set[str] = set()
+    for batch in lake.scan(name, columns=["_batch_id"]) if lake.exists(name) else ():
+        held.update(pc.unique(batch["_batch_id"]).to_pylist())
+    return {note["_batch_id"] for note in notes if note["rows"] and note["_batch_id"] not in held}
 
 
 def write(lake: "Lake", source: str, notes: Sequence[Note], batches: Sequence[str]) -> None:

@@ -40,6 +40,11 @@ class Settings(BaseSettings):
         return self.var.absolute() / "mlflow"
 
     @property
+    def mlflow_db(self) -> Path:
+        """The local MLflow database."""
+        return self.mlflow_dir / "mlflow.db"
+
+    @property
     def airflow_dir(self) -> Path:
         """`AIRFLOW_HOME` of local runs."""
         return self.var.absolute() / "airflow"
@@ -57,7 +62,7 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """The tracking URI in force: the configured one or SQLite under `var/mlflow`."""
-        return self.mlflow_uri or f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+        return self.mlflow_uri or f"sqlite:///{self.mlflow_db}"
 
 
 def _shown(url: str) -> str:

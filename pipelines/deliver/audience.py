@@ -1,5 +1,6 @@
 """The audience of a date: its scores in order of rank, without leads who opted out or never gave consent."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -85,6 +86,8 @@ def _scores(lake: Lake, interval: Interval) -> Iterator[duckdb.DuckDBPyConnectio
     """A DuckDB holding the scores of the date: on disk, so that ranking many leads takes time and not memory."""
     columns = ("score_id", "entity_id", "target", "probability", "tier", "as_of", "model_version")
     config = {"threads": lake.tenant.settings.threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
+    for left in lake.tenant.lake_dir.glob(".ranking.*"):  # of a run that was killed: nobody else holds the lock
+        shutil.rmtree(left, ignore_errors=True)
     with TemporaryDirectory(prefix=".ranking.", dir=lake.tenant.lake_dir) as folder:
         connection = duckdb.connect(Path(folder) / "scores.db", config={**config, "temp_directory": folder})
         try:

@@ -1,5 +1,6 @@
 """Files that are there as a whole or not at all, and CSV that a spreadsheet does not run."""
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ _NUMBER = r"^[+\-]?[0-9]+(\.[0-9]+)?$"
 def replacing(*paths: Path, private: bool = False) -> Iterator[list[Path]]:
     """Give a temporary path beside each of `paths`; all take their places when the block ends well, else none.
 
+    Nobody else may be writing them: what a killed run left beside them, perhaps with phones, is deleted.
+
     Args:
         paths: files to write.
         private: only their owner may read them.
@@ -32,6 +35,8 @@ def replacing(*paths: Path, private: bool = False) -> Iterator[list[Path]]:
     try:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+                left.unlink(missing_ok=True)
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             os.close(handle)
             drafts.append(Path(name))

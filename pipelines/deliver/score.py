@@ -47,9 +47,9 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     if with_phone:
         check_phones(tenant, contracts)
     definitions = load_definitions(tenant, contracts)
-    champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
     report = Report("score", tenant.name, interval)
     with exclusive(tenant, "score"):
+        champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
         lake = Lake(tenant)
         spine = candidates(tenant, lake, definitions, contracts, interval.as_of)
         for name, champion in champions.items():

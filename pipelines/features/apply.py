@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -43,13 +44,18 @@ def apply(tenant: "Tenant", definitions: Definitions) -> bool:
     if held and applied.is_file() and json.loads(applied.read_text(encoding="utf-8")).get("digest") == digest:
         return False
     tenant.feast_dir.mkdir(parents=True, exist_ok=True)
-    (tenant.feast_dir / _CONFIG).write_text(yaml.safe_dump(store_config(tenant), sort_keys=False), encoding="utf-8")
+    _write(tenant.feast_dir / _CONFIG, yaml.safe_dump(store_config(tenant), sort_keys=False))
     with quiet(), reached(tenant.settings):
         _register(tenant, definitions)
-    scratch = applied.with_suffix(".tmp")
-    scratch.write_text(json.dumps({"digest": digest}), encoding="utf-8")
-    scratch.replace(applied)  # last, and at once: a killed run applies again
+    _write(applied, json.dumps({"digest": digest}))  # last: a killed run applies again
     return True
+
+
+def _write(path: Path, text: str) -> None:
+    """A file that is there whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def store_config(tenant: "Tenant") -> dict[str, Any]:
@@ -80,7 +86,28 @@ def open_store(tenant: "Tenant") -> "FeatureStore":
         from feast import FeatureStore
 
         expose(tenant.settings)
-        return FeatureStore(repo_path=str(tenant.feast_dir))
+        return _kept_whole(FeatureStore(repo_path=str(tenant.feast_dir)))
+
+
+def _kept_whole(store: "FeatureStore") -> "FeatureStore":
+    """Let the store replace its registry file at once: Feast empties the file first, and a kill would lose it all."""
+    from feast.infra.registry.file import FileRegistryStore
+
+    files = getattr(store.registry, "_registry_store", None)
+    if not isinstance(files, FileRegistryStore):
+        return store
+    path, write = files._filepath, files._write_registry
+
+    def replace(registry: Any) -> None:
+        files._filepath = path.with_suffix(".tmp")
+        try:
+            write(registry)
+            files._filepath.replace(path)
+        finally:
+            files._filepath = path
+
+    files._write_registry = replace
+    return store
 
 
 def import_feast() -> None:
@@ -142,7 +169,7 @@ def _register(tenant: "Tenant", definitions: Definitions) -> None:
     from feature_repo.feast_objects import feast_objects
 
     expose(tenant.settings)
-    store = FeatureStore(repo_path=str(tenant.feast_dir))
+    store = _kept_whole(FeatureStore(repo_path=str(tenant.feast_dir)))
     objects = feast_objects(tenant, definitions)
     kept = {(type(one), one.name) for one in objects}
     registered = [

@@ -1,7 +1,9 @@
 """Iceberg tables of one tenant: written once per batch, read by snapshot."""
 
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import chain, count
 
@@ -11,6 +13,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, bin_pack_record_batches
 from pyiceberg.table import ALWAYS_TRUE, DataScan, Table, Transaction
+from sqlalchemy.exc import DBAPIError
 
 from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.tenant import Tenant
@@ -45,6 +48,13 @@ class Lake:
                 f"the folder {self.tenant.lake_dir} can't be written ({error.strerror}):"
                 " make room there or set LEADWISE_VAR"
             ) from None
+        for pause in (0.1, 0.2, 0.4):
+            with suppress(DBAPIError):  # another process makes the same tables and namespaces at this moment
+                return self._opened()
+            time.sleep(pause)
+        return self._opened()
+
+    def _opened(self) -> SqlCatalog:
         catalog = SqlCatalog(self.tenant.name, uri=self.tenant.catalog_uri, warehouse=f"file://{self.tenant.lake_dir}")
         for namespace in NAMESPACES:
             catalog.create_namespace_if_not_exists(namespace)

@@ -1,5 +1,6 @@
 """Great Expectations' Data Docs of the runs that decided, without personal data."""
 
+import json
 import math
 import re
 import shutil
@@ -49,6 +50,7 @@ def publish(tenant: "Tenant", interval: Interval, outcomes: Sequence["Outcome"])
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pydantic and marshmallow, inside Great Expectations
+        _mend(tenant.docs_dir)
         context = _context(tenant.docs_dir)
         run = RunIdentifier(
             run_name=f"{interval.start.date()} to {interval.end.date()}", run_time=utc_now().replace(tzinfo=UTC)
@@ -80,6 +82,18 @@ def _context(folder: Path) -> Any:
         store_backend_defaults=defaults, analytics_enabled=False, progress_bars=ProgressBarsConfig(globally=False)
     )
     return EphemeralDataContext(project_config=config)
+
+
+def _mend(folder: Path) -> None:
+    """Delete results and pages that a killed run left without their end: Great Expectations reads them all again."""
+    for page in folder.glob("validations/**/*.html"):
+        if not page.read_text(encoding="utf-8").rstrip().endswith("</html>"):
+            page.unlink()
+    for path in folder.glob("store/**/validations/**/*.json"):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            path.unlink()
 
 
 def _store(context: Any, outcome: "Outcome", run: Any) -> Any:

@@ -11,6 +11,7 @@ from pipelines.core.locks import exclusive
 from pipelines.core.report import Report
 from pipelines.lake.catalog import Lake
 from pipelines.lake.identities import Identities
+from pipelines.lake.pinned import PinnedLake
 from pipelines.quality.difference import Difference, difference
 from pipelines.quality.validate import bound, judged, publish, workplace
 
@@ -155,8 +156,9 @@ def _judge(tenant: "Tenant", lake: Lake, part: _Part, dry_run: bool) -> dict[str
 
     with workplace(tenant) as folder:
         identities = Identities(lake)
-        plans = bound(tenant, lake, part.interval, part.tables, part.latest)
-        outcomes = judged(tenant, lake, identities, plans, folder, utc_now())
+        raw = PinnedLake(tenant)
+        plans = bound(tenant, raw, part.interval, part.tables, part.latest)
+        outcomes = judged(tenant, raw, identities, plans, folder, utc_now())
         refused = [one.rejected for one in outcomes if one.rejected]
         if refused:
             raise BatchRejected(refused[0])

@@ -14,6 +14,7 @@ from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.lake.catalog import Lake
 from pipelines.lake.identities import Identities
+from pipelines.lake.pinned import PinnedLake
 from pipelines.quality import docs
 from pipelines.quality.binding import prepare
 from pipelines.quality.mapped import Mapped
@@ -41,9 +42,10 @@ def validate(tenant: "Tenant", interval: Interval) -> Report:
     """
     lake = Lake(tenant)
     with exclusive(tenant, "validate"), workplace(tenant) as folder:
-        plans = bound(tenant, lake, interval)
+        raw = PinnedLake(tenant)  # it is read twice, and `ingest` may be at work
+        plans = bound(tenant, raw, interval)
         identities = Identities(lake)
-        outcomes = judged(tenant, lake, identities, plans, folder, utc_now())
+        outcomes = judged(tenant, raw, identities, plans, folder, utc_now())
         page = docs.publish(tenant, interval, [one for one in outcomes if one.mapped.has_files])
         refused = [one.rejected for one in outcomes if one.rejected]
         if refused:
@@ -58,8 +60,11 @@ def validate(tenant: "Tenant", interval: Interval) -> Report:
 @contextmanager
 def workplace(tenant: "Tenant") -> Iterator[Path]:
     """A folder for rows that wait for their verdict, gone afterwards."""
-    (tenant.home / "tmp").mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="validate-", dir=tenant.home / "tmp"))
+    room = tenant.home / "tmp"
+    room.mkdir(parents=True, exist_ok=True)
+    for left in room.glob("validate-*"):  # of a run that was killed: nobody else holds the lock
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="validate-", dir=room))
     try:
         yield folder
     finally:

@@ -106,9 +106,9 @@ def _promote(tenant: Tenant, target: str, interval: Interval, report: Report) ->
     word = PROMOTED[1] if decision.promoted else "refused"
     tag, once = PROMOTED
     if challenger.tags.get(tag) != once:  # what once was champion keeps its reasons
-        client.set_model_version_tag(name, challenger.version, tag, word)
         client.set_model_version_tag(name, challenger.version, f"{tag}.reason", decision.reason)
         client.update_model_version(name, challenger.version, description=f"{word.capitalize()}: {decision.reason}.")
+        client.set_model_version_tag(name, challenger.version, tag, word)  # last: without it all is told again
     if decision.promoted:
         client.set_registered_model_alias(name, CHAMPION, challenger.version)
     standing = challenger if decision.promoted else champion

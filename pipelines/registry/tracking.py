@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from pipelines.core import origin
 from pipelines.core.errors import ConfigError
@@ -65,9 +69,34 @@ def connect(tenant: Tenant) -> MlflowClient:
 
     for logger in ("mlflow", "alembic", "git"):
         logging.getLogger(logger).setLevel(logging.ERROR)
+    if settings.mlflow_uri is None:
+        _make_database(settings.mlflow_db)
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_registry_uri(settings.tracking_uri)
     return mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's database elsewhere and put it in its place at once.
+
+    Its hundreds of migrations are no transaction: where they are cut short, or run twice at once, nobody can go on.
+    """
+    if path.is_file():
+        return
+    from mlflow.store.db.utils import _initialize_tables
+    from sqlalchemy import create_engine
+
+    with FileLock(path.with_suffix(".lock")):
+        if path.is_file():  # another process was faster
+            return
+        with tempfile.TemporaryDirectory(prefix="leadwise-") as folder:
+            made = Path(folder) / path.name
+            engine = create_engine(f"sqlite:///{made}")
+            _initialize_tables(engine)
+            engine.dispose()
+            draft = path.with_suffix(".new")
+            shutil.copyfile(made, draft)
+            draft.replace(path)
 
 
 def experiment_id(client: MlflowClient, tenant: Tenant) -> str:

@@ -22,7 +22,7 @@ from pipelines.registry.loader import read_model, write_model
 from pipelines.registry.tracking import connect, experiment_id
 from pipelines.train.fit import comparison, fit_candidates, judged, verdict
 from pipelines.train.freeze import thaw
-from pipelines.train.record import DIGEST, Training, log_run, recipe, run_tags
+from pipelines.train.record import DIGEST, DVC, Training, logged_run, recipe, run_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
 
 KINDS = ("lightgbm", "xgboost", "mean", "linear")  # the last one is what the others are compared with
-DVC, WORKSPACE = "dvc", "workspace"  # origin of a run, and its name where DVC gave it none (`dvc repro`)
+WORKSPACE = "workspace"  # name of a run where DVC gave it none (`dvc repro`)
 _POINTS = 100
 
 
@@ -106,8 +106,8 @@ def _recorded(client: MlflowClient, training: Training) -> str:
         tags["dvc_baseline"] = baseline
     data = training.data
     run_name = name or f"{training.tenant.model_name(data.target)} {data.as_of[:10]} {WORKSPACE}"
-    with started_by(origin):
-        return log_run(client, training, run_name, tags)[0]
+    with started_by(origin), logged_run(client, training, run_name, tags) as (run_id, _):
+        return run_id
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

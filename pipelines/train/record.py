@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +18,16 @@ import pyarrow.parquet as pq
 from models import metrics
 from pipelines.registry.frames import frame
 from pipelines.registry.loader import write_model
-from pipelines.registry.tracking import CHALLENGER, ENTITY, HOLDOUT, REFERENCE, experiment_id, quiet, versions_with
+from pipelines.registry.tracking import (
+    CHALLENGER,
+    ENTITY,
+    HOLDOUT,
+    REFERENCE,
+    experiment_id,
+    note_origin,
+    quiet,
+    versions_with,
+)
 from pipelines.train import made_by
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.plots import draw
@@ -31,6 +42,8 @@ if TYPE_CHECKING:
     from pipelines.train.data import TrainingSet
 
 DIGEST = "training_digest"
+DVC = "dvc"
+"""Origin of an experiment's run."""
 COMPARISON = "candidates.json"
 _EXAMPLE_ROWS = 5
 
@@ -78,10 +91,24 @@ def record(client: MlflowClient, training: Training) -> ModelVersion:
     """Log the training as a run of the tenant's experiment, register its winner and name it the challenger."""
     name = training.tenant.model_name(training.data.target)
     tags = run_tags(training)
-    run_id, info = log_run(client, training, f"{name} {training.data.as_of[:10]}", tags)
-    version = _register(client, name, info, _describe(training, run_id, tags))
+    with logged_run(client, training, f"{name} {training.data.as_of[:10]}", tags) as (run_id, info):
+        # Within the run: one that has finished has its version, and `end_halves` knows the others.
+        note_origin(client, run_id)
+        version = _register(client, name, info, _describe(training, run_id, tags))
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def end_halves(client: MlflowClient, tenant: Tenant) -> None:
+    """Mark the runs of trainings that were killed: as finished where the version is there, else as killed.
+
+    Nobody else may be training. Experiments are left alone: they run beside.
+    """
+    running = f"attributes.status = 'RUNNING' and tags.`{DIGEST}` != ''"
+    for run in client.search_runs([experiment_id(client, tenant)], running, max_results=1000):
+        if run.data.tags.get("origin") != DVC:
+            found = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+            client.set_terminated(run.info.run_id, "FINISHED" if found else "KILLED")
 
 
 def run_tags(training: Training) -> dict[str, str]:
@@ -97,12 +124,15 @@ def run_tags(training: Training) -> dict[str, str]:
     }
 
 
-def log_run(client: MlflowClient, training: Training, run_name: str, tags: dict[str, str]) -> tuple[str, Any]:
+@contextmanager
+def logged_run(
+    client: MlflowClient, training: Training, run_name: str, tags: dict[str, str]
+) -> Iterator[tuple[str, Any]]:
     """Log the training as a run of the tenant's experiment: numbers, inputs, evidence and the winner's native files.
 
-    Nothing is registered. A run that is cut short is marked as failed.
+    Nothing is registered. A run that is cut short is marked as failed; it has finished when the block ends.
 
-    Returns:
+    Yields:
         Id of the run, and what MLflow knows of the logged model.
     """
     import mlflow
@@ -126,7 +156,7 @@ def log_run(client: MlflowClient, training: Training, run_name: str, tags: dict[
                 input_example=data.frame.iloc[:_EXAMPLE_ROWS],
                 pip_requirements=[f"{library}=={version}" for library, version in libraries().items()],
             )
-    return str(run.info.run_id), info
+            yield str(run.info.run_id), info
 
 
 def signature(data: TrainingSet) -> ModelSignature:

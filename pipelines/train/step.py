@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.lake.catalog import Lake
-from pipelines.registry.tracking import CHALLENGER, connect, experiment_id, note_origin, run_link
+from pipelines.registry.tracking import CHALLENGER, connect, experiment_id, run_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,7 @@ def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Repo
     """
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
+    from pipelines.train.record import end_halves
 
     targets = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
@@ -45,6 +46,7 @@ def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Repo
     with exclusive(tenant, "train"):
         lake = Lake(tenant)
         client = connect(tenant)
+        end_halves(client, tenant)
         for name in targets:
             _train(tenant, lake, contracts, definitions, name, interval, client, report)
     return report
@@ -89,7 +91,6 @@ def _train(
         candidates = fit_candidates(data, tenant.params.train, tenant.settings.threads, advance)
         training = Training(tenant, data, candidates, digest)
         version = record(client, training)
-        note_origin(client, str(version.run_id))
         advance(1)
     report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(version.run_id))
     report.details += comparison(data, candidates)

@@ -66,9 +66,9 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     targets = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
     definitions = load_definitions(tenant, contracts)
-    champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
     report = Report("monitor", tenant.name, interval)
     with exclusive(tenant, "monitor"):
+        champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
         lake = Lake(tenant)
         spine = sampled(candidates(tenant, lake, definitions, contracts, interval.as_of), tenant)
         for name, champion in champions.items():

@@ -47,3 +47,14 @@ def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="can't be written"), replacing(tmp_path / "file" / "a"):
         pass
+
+
+def test_drafts_that_a_killed_run_left_go_and_other_files_stay(tmp_path: Path) -> None:
+    """They may hold phones."""
+    for name in (".audience.csv.k1ll3d", ".audience.parquet.x", "audience.csv.mine", ".other.csv.x"):
+        (tmp_path / name).write_text("+525512345678", encoding="utf-8")
+    with replacing(tmp_path / "audience.csv") as [draft]:
+        draft.write_text("new", encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".audience.parquet.x", ".other.csv.x", "audience.csv", "audience.csv.mine",
+    ]  # fmt: skip

@@ -1,5 +1,7 @@
 """Tables are written once per batch and read by snapshot."""
 
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -103,3 +105,26 @@ def test_a_folder_that_is_a_file_is_a_sentence(make_tenant: MakeTenant, var: Pat
 
     with pytest.raises(LeadwiseError, match="can't be written"):
         Lake(tenant).write("clean.t", SCHEMA, [], replace=("_batch_id", []))
+
+
+def test_a_pinned_lake_sees_a_table_as_it_was_at_the_first_look(lake: Lake) -> None:
+    write(lake, rows("1", 1))
+    pinned = lake.pinned()
+    assert numbers(pinned) == [1]
+    write(lake, rows("1", 2, 3))
+    assert numbers(pinned) == [1]
+    assert numbers(lake) == [2, 3]
+
+
+def test_many_processes_may_be_the_first_to_open_a_lake(lake: Lake) -> None:
+    """Each would make the catalog's tables and namespaces."""
+    script = "from pipelines.core.tenant import Tenant\nfrom pipelines.lake.catalog import Lake\n"
+    script += "input()\nassert Lake(Tenant.load('demo')).catalog.list_namespaces()"
+    command = [sys.executable, "-c", script]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ended = [(process.communicate()[1], process.returncode) for process in processes]
+    assert ended == [("", 0)] * 4

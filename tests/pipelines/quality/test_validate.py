@@ -230,3 +230,14 @@ def test_every_row_lands_exactly_once(tenant: Tenant, bring: Visits, rows: list[
     assert len(places) + int(report.counts["duplicates"]) == len(rows), "no row is lost"
     distinct = {json.dumps(row, sort_keys=True) for row in given_rows}
     assert len(places) == len(distinct), "only repetitions are left out"
+
+
+def test_results_and_pages_that_a_killed_run_cut_short_are_dropped(tenant: Tenant, bring: Visits) -> None:
+    bring(GOOD)
+    [result], [page] = (list(tenant.docs_dir.glob(f"**/visits/**/*.{kind}")) for kind in ("json", "html"))
+    for path in (result, page):
+        torn = path.with_name(f"torn{path.suffix}")
+        torn.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    bring(GOOD)
+    assert not list(tenant.docs_dir.rglob("torn.*"))
+    assert index_path(tenant).read_text(encoding="utf-8").count("validations/visits/") == 2
