@@ -264,9 +264,9 @@ def _rows(desk: _Desk, plan: _Plan, counts: dict[str, int], advance: Advance) ->
 def _without(forgotten: Forgotten, rows: pa.Table, part: Part) -> pa.Table:
     """Rows without those of forgotten leads that stood in batches of the time before."""
     hidden = pa.repeat(False, rows.num_rows)
-    for field in rows.schema:
-        texts = rows[field.name].cast(pa.string()) if pa.types.is_integer(field.type) else rows[field.name]
-        if not field.name.startswith("_") and pa.types.is_string(texts.type):
+    for column in rows.schema:
+        texts = rows[column.name].cast(pa.string()) if pa.types.is_integer(column.type) else rows[column.name]
+        if not column.name.startswith("_") and pa.types.is_string(texts.type):
             hidden = pc.or_(hidden, forgotten.hidden(texts, pa.scalar(part.arrives, pa.timestamp("us"))))
     return rows.filter(pc.invert(hidden))
 
