@@ -2,7 +2,8 @@
 
 import base64
 import stat
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from pipelines.core.tenant import Tenant
 from pipelines.deliver.audience import write_audience
 from pipelines.deliver.table import SCHEMA, TABLE
 from pipelines.features.apply import open_store
-from pipelines.features.forgotten import _empty, _key
+from pipelines.features.forgotten import empty
 from pipelines.features.step import features
 from pipelines.lake.catalog import Lake
 from pipelines.lake.expiry import tables
@@ -27,6 +28,7 @@ from pipelines.privacy.forget import forget
 from pipelines.quality.validate import validate
 from tests.conftest import MakeTenant
 from tests.leaks import Search
+from tests.pipelines.features.servers import RedisServer
 from tests.pipelines.quality.conftest import make_visiting
 from tests.pipelines.quality.market import COLUMNS, CONTRACT, PARAMS, visit, write_csv
 
@@ -146,9 +148,20 @@ def test_the_online_store_forgets(tenant: Tenant) -> None:
     assert online(tenant, lead) == [None]
     assert online(tenant, other) == [2]
     store = open_store(tenant)
-    for view in store.list_feature_views():  # what any other store is given
-        _empty(store, view, [_key("lead_id", other)], pa.scalar(DAY, pa.date32()).cast(pa.timestamp("us")).as_py())
+    for view in store.list_feature_views():  # what a store is given that nothing can be deleted from
+        empty(store, view, [other], datetime(2027, 1, 1))
     assert online(tenant, other) == [None]
+
+
+def test_a_redis_forgets(tenant: Tenant, redis_server: RedisServer) -> None:
+    settings = tenant.settings.model_copy(update={"online_url": redis_server.url()})
+    there = replace(tenant, settings=settings)
+    features(there, Interval.day(DAY))
+    lead, other = str(lead_of(there, PHONE)), str(lead_of(there, OTHER))
+    assert (online(there, lead), online(there, other)) == ([2], [2])
+    forget(there, [lead])
+    assert (online(there, lead), online(there, other)) == ([None], [2])
+    assert not [key for key in redis_server.client().scan_iter() if lead.encode() in key]
 
 
 def test_again_it_says_so_and_a_dry_run_changes_nothing(tenant: Tenant) -> None:
@@ -185,7 +198,7 @@ def test_killed_anywhere_it_goes_on(tenant: Tenant, monkeypatch: pytest.MonkeyPa
 
     lead = str(lead_of(tenant, PHONE))
     if stop == "take":
-        monkeypatch.setattr("pipelines.features.forgotten._delete", killed)
+        monkeypatch.setattr("pipelines.features.engine.sqlite.SqliteWriter.remove", killed)
     else:
         original = getattr(module, stop)
         monkeypatch.setattr(module, stop, second if stop in ("strike", "settle", "expire_snapshots") else killed)
