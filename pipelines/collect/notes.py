@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -126,7 +126,15 @@ def gone(lake: "Lake", source: str, notes: Sequence[Note]) -> set[str]:
     held: set[str] = set()
     for batch in lake.scan(name, columns=["_batch_id"]) if lake.exists(name) else ():
         held.update(pc.unique(batch["_batch_id"]).to_pylist())
-    return {note["_batch_id"] for note in notes if note["rows"] and note["_batch_id"] not in held}
+    counted = [note for note in notes if note["rows"] and not note["expired"]]
+    return {note["_batch_id"] for note in counted if note["_batch_id"] not in held}
+
+
+def expire(lake: "Lake", source: str, batches: Collection[str]) -> None:
+    """Note that batches hold no rows any more and need none: they are neither judged nor read again by themselves."""
+    if batches:
+        kept = noted(lake, source, In("_batch_id", sorted(batches)))
+        write(lake, source, [{**note, "expired": True} for note in kept], sorted(batches))
 
 
 def write(lake: "Lake", source: str, notes: Sequence[Note], batches: Sequence[str]) -> None:

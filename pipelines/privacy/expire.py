@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -104,10 +105,12 @@ def clear_scratch(tenant: Tenant) -> None:
 
 def _expire_raw(lake: Lake, cutoff: datetime) -> int:
     """Note which batches are gone, then delete their rows; returns how many."""
-    for source in {str(note["source"]) for note in _notes(lake) if _is_due(note, cutoff) and not note["expired"]}:
-        due = [note for note in notes.noted(lake, source) if _is_due(note, cutoff)]
-        marked = [{**note, "expired": True} for note in due]
-        notes.write(lake, source, marked, sorted({str(note["_batch_id"]) for note in due}))
+    due: dict[str, set[str]] = defaultdict(set)
+    for note in _notes(lake):
+        if _is_due(note, cutoff) and not note["expired"]:
+            due[str(note["source"])].add(str(note["_batch_id"]))
+    for source, batches in due.items():
+        notes.expire(lake, source, batches)
     where = LessThanOrEqual("_interval_end", cutoff.isoformat(timespec="microseconds"))
     return sum(_delete(lake, f"raw.{name}", where) for name in lake.names("raw") if f"raw.{name}" != notes.FILES)
 

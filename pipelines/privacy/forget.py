@@ -73,6 +73,7 @@ def forget(tenant: Tenant, leads: Sequence[str], dry_run: bool = False) -> Repor
                 if rows := strike(lake, name, gone, columns, kept.get(name, ())):
                     report.details.append({"table": name, "rows": rows})
                 advance(1)
+            _note_emptied(lake)
             _from_stores(tenant, lake, leads, traces, report)
             advance(1)
             strike(lake, identities.TABLE, partial(_is_one_of, leads), ["lead_id"])
@@ -154,6 +155,13 @@ def _count(lake: Lake, rule: tuple[Gone, list[str] | None], name: str) -> int:
     gone, columns = rule
     batches = lake.scan(name, columns=columns)
     return sum(pc.sum(pc.cast(gone(pa.Table.from_batches([batch])), pa.int64())).as_py() or 0 for batch in batches)
+
+
+def _note_emptied(lake: Lake) -> None:
+    """Note the batches of which nothing is left: of a growing folder they would be read again, as news."""
+    for source in lake.names("raw") if lake.exists(notes.FILES) else ():
+        if f"raw.{source}" != notes.FILES:
+            notes.expire(lake, source, notes.gone(lake, source, notes.noted(lake, source)))
 
 
 def _newest(tenant: Tenant, lake: Lake) -> datetime:
