@@ -121,6 +121,7 @@ def gone(lake: "Lake", source: str, notes: Sequence[Note]) -> set[str]:
         notes: all of the source.
     """
     name = f"raw.{source}"
+    notes = [note for note in notes if not note["expired"]]
     if lake.count(name) == sum(note["rows"] for note in notes):  # known without reading a row
         return set()
     held: set[str] = set()

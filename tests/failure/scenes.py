@@ -127,6 +127,7 @@ def scenes(home: Path) -> Iterator[Scene]:
     shop.write_rules(home / "mended", mended=True)
     mended = {**environment, "LEADWISE_EXPECTATIONS": str(home / "mended" / "expectations")}
     yield _scene(home, mended, "replay", "replay", shop.TENANT, (shop.FIRST, shop.END))
+    yield _scene(home, environment, "expire", "expire", shop.TENANT, (shop.CUT, shop.END))
     shutil.rmtree(home / "var")
     (home / "var").mkdir()
     yield from _market(home)

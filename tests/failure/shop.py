@@ -94,6 +94,7 @@ PARAMS: dict[str, Any] = {
         "lightgbm": {"num_boost_round": 5},
         "xgboost": {"num_boost_round": 5, "min_child_weight": 1},
     },
+    "retention": {"raw_days": 5, "quarantine_days": 5},
     "score": {"tiers": {"A": 2.0, "B": 1.0, "C": 0.5}},
 }
 

@@ -13,12 +13,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS, SOAK = 20, 200
 DRAWN = 2
-SEED = int(os.environ.get("LEADWISE_SEED") or time.time_ns() % 1_000_000)
+SEED = int(os.environ.get("KILL_SEED") or time.time_ns() % 1_000_000)
 NAMES = [
     *(f"first {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
     *(f"next {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
     *(f"again {step}" for step in ("ingest", "validate", "features", "train")),
-    *("replay", "first simulate", "again simulate", "next market"),
+    *("replay", "expire", "first simulate", "again simulate", "next market"),
 ]  # fmt: skip
 
 _soaking = pytest.mark.soak
@@ -40,8 +40,8 @@ def test_killed_at_a_random_instant(stage: dict[str, Scene], number: int) -> Non
             break
         longest = after
     else:
-        pytest.fail(f"{scene.name} was always over before it was killed: LEADWISE_SEED={SEED}")
-    scene.finish(f"killed after {after:.3f} s of {scene.seconds:.3f} s, LEADWISE_SEED={SEED}")
+        pytest.fail(f"{scene.name} was always over before it was killed: KILL_SEED={SEED}")
+    scene.finish(f"killed after {after:.3f} s of {scene.seconds:.3f} s, KILL_SEED={SEED}")
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=_soaking)], ids=["some", "every"])

@@ -10,6 +10,7 @@ from pipelines.collect.ingest import ingest
 from pipelines.core.interval import Interval
 from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
+from pipelines.privacy.expire import expire
 from tests.pipelines.collect.conftest import DAY, MakeSource, read, rows
 from tests.tables import contents
 
@@ -138,3 +139,13 @@ def test_what_neither_raw_nor_the_folder_holds_is_told(growing: Tenant) -> None:
     delete(growing, "n in ('1', '2')")
     [told] = read(growing).notes
     assert "a.csv are no longer in raw.market, and the folder holds them no more: put the files there again" in told
+
+
+def test_rows_whose_retention_is_over_are_not_read_again(growing: Tenant) -> None:
+    put(growing, "a.csv", 1, 2)
+    read(growing)
+    expire(growing, Interval.day(date(2036, 1, 1)))
+    assert rows(growing) == []
+    put(growing, "b.csv", 3)
+    report = read(growing, date(2036, 1, 1))
+    assert (report.counts, report.notes) == ({"market": 1}, [])

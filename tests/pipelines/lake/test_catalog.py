@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.core.errors import LeadwiseError
 from pipelines.lake.catalog import Lake
+from pipelines.lake.pinned import PinnedLake
 from tests.conftest import MakeTenant
 
 SCHEMA = pa.schema([("n", pa.int64()), ("at", pa.timestamp("us")), ("_batch_id", pa.string())])
@@ -109,7 +110,7 @@ def test_a_folder_that_is_a_file_is_a_sentence(make_tenant: MakeTenant, var: Pat
 
 def test_a_pinned_lake_sees_a_table_as_it_was_at_the_first_look(lake: Lake) -> None:
     write(lake, rows("1", 1))
-    pinned = lake.pinned()
+    pinned = PinnedLake(lake.tenant)
     assert numbers(pinned) == [1]
     write(lake, rows("1", 2, 3))
     assert numbers(pinned) == [1]
