@@ -46,7 +46,7 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
         )
     with exclusive(tenant, "features"):
         with tables_of(tenant, definitions, contracts) as asof:
-            known = arrivals.fingerprints(asof.connection, {name: contracts[name] for name in asof.snapshots})
+            known = arrivals.fingerprints(lake, asof.connection, {name: contracts[name] for name in asof.snapshots})
             wide, again = arrivals.due(lake, known, interval)
             rows = compute(tenant, wide, definitions, contracts, lake, asof)
         arrivals.remember(lake, known, wide)
