@@ -30,6 +30,8 @@ class Started:
     def __init__(self, servers: Servers, supervisor: Supervisor) -> None:
         self.servers, self.supervisor = servers, supervisor
         self._numbers = count()
+        self._last: str | None = None
+        self._empty = [1, 0]  # the experiment that MLflow makes by itself, and no model
         # Each test gets a copy of an MLflow that is made ready once.
         self.run(_EMPTY_MLFLOW, URI=self.told["mlflow_uri"])
 
@@ -41,7 +43,8 @@ class Started:
     def fresh(self, redis: int = 0) -> dict[str, str]:
         """Variables that lead to a lake and databases of nobody else, and to the emptied Redis database `redis`."""
         number = next(self._numbers)
-        self.sql(f"CREATE DATABASE c{number}", f"CREATE DATABASE m{number} TEMPLATE mlflow")
+        with psycopg.connect(self.told["catalog_url"], autocommit=True) as session:
+            session.execute(f"CREATE SCHEMA c{number}".encode())
         online = self.told["online_url"].rpartition("/")[0] + f"/{redis}"
         self.redis(online).flushdb()
         database = self.told["catalog_url"].rpartition("/")[0]
@@ -49,17 +52,23 @@ class Started:
             "LEADWISE_PROFILE": "services",
             "LEADWISE_SERVICES": str(self.servers.home),
             "LEADWISE_LAKE_URL": f"{self.told['lake_url']}/{number}",
-            "LEADWISE_CATALOG_URL": f"{database}/c{number}",
-            "LEADWISE_MLFLOW_URI": f"{database}/m{number}",
+            "LEADWISE_CATALOG_URL": f"{self.told['catalog_url']}?options=-csearch_path%3Dc{number}",
+            "LEADWISE_MLFLOW_URI": f"{database}/{self._mlflow(number)}",
             "LEADWISE_ONLINE_URL": online,
         }
 
-    def sql(self, *statements: str) -> None:
-        """Run statements as the owner of PostgreSQL."""
+    def _mlflow(self, number: int) -> str:
+        """A copy of the empty database: the last one again, as long as nobody wrote to it."""
         home = self.told["catalog_url"].rpartition("/")[0]
+        if self._last is not None:
+            with psycopg.connect(f"{home}/{self._last}") as session:
+                looked = "SELECT count(*) FROM experiments UNION ALL SELECT count(*) FROM registered_models"
+                if [held for (held,) in session.execute(looked)] == self._empty:
+                    return self._last
+        self._last = f"m{number}"
         with psycopg.connect(f"{home}/postgres", autocommit=True) as session:
-            for statement in statements:
-                session.execute(statement.encode())
+            session.execute(f"CREATE DATABASE {self._last} TEMPLATE mlflow".encode())
+        return self._last
 
     def redis(self, url: str | None = None) -> Any:
         """A client of Redis."""
