@@ -5,12 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SERVED := $(addprefix pipelines/, \
+  $(addprefix lake/test_, catalog.py lost.py asof.py identities.py) features/test_stores.py \
+  train/test_train.py $(addprefix registry/test_, registry.py promote.py) $(addprefix deliver/test_, score.py table.py)) \
+  test_whole_way.py services
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo up test soak check bench docs clean lock
+.PHONY: help setup demo up services test test-services soak check bench docs clean lock
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## .venv from requirements.lock
 
@@ -33,8 +37,14 @@ demo: setup ## a simulated market, from raw leads to a scored audience, through 
 up: setup ## a living Airflow and MLflow's UI, until Ctrl-C; the simulated market goes on day by day
 	$(BIN)/leadwise up
 
+services: setup ## PostgreSQL, Redis and S3 on loopback, until Ctrl-C; used with LEADWISE_PROFILE=services
+	$(BIN)/leadwise services
+
 test: setup ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(OPTIONS)
+
+test-services: setup ## tests of lake, features, models and delivery again, with LEADWISE_PROFILE=services
+	$(BIN)/python -m pytest --services -m "not local" $(addprefix tests/,$(SERVED)) $(OPTIONS)
 
 soak: setup ## 200 kills, a kill at every commit, 300 histories against the oracle
 	$(BIN)/python -m pytest -vv -m "soak or not soak" tests/failure tests/oracle

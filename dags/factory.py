@@ -19,9 +19,10 @@ from dags.days import hand_on, intervals_of
 from dags.market_days import MarketDays
 from pipelines.collect.simulator.days import Calendar, calendar
 from pipelines.core.connections import use
-from pipelines.core.errors import Busy, LeadwiseError, SourceUnreachable
+from pipelines.core.errors import Busy, LeadwiseError, SourceUnreachable, StoreUnreachable
 from pipelines.core.interval import Interval, midnight
 from pipelines.core.origin import Origin, started_by
+from pipelines.core.stores import explained
 from pipelines.core.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def step(
             try:
                 intervals = intervals_of(context, partial(_updates, context, inlet) if inlet else None)
                 report = _work(tenant.name, function, intervals, context)
-            except (Busy, SourceUnreachable):
+            except (Busy, SourceUnreachable, StoreUnreachable):
                 raise  # somebody runs the same step, or a server is away for a while: a retry may find it otherwise
             except LeadwiseError as error:
                 raise AirflowFailException(str(error)) from None
@@ -153,7 +154,13 @@ def _work(tenant: str, function: Step, intervals: list[Interval], context: Mappi
     use(_airflow_connection)
     with started_by(_origin(context)):
         for interval in intervals:
-            report = function(Tenant.load(tenant), interval)
+            try:
+                report = function(Tenant.load(tenant), interval)
+            except Exception as error:
+                meant = explained(error)
+                if meant is None or meant is error:
+                    raise
+                raise meant from error
             _tell(report)
     return report
 

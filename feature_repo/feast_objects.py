@@ -60,13 +60,13 @@ def _entity(definitions: Definitions, name: str) -> Entity:
 
 
 def _source(tenant: "Tenant", view: View) -> DataSource:
-    """The view's Iceberg table, read through the tenant's own catalog."""
+    """The view's Iceberg table, read through the tenant's own catalog; the registry learns no password."""
     return IcebergSource(
         name=f"{tenant.name}_{view.name}",
         catalog_type="sql",
-        catalog_name=tenant.name,
-        catalog_properties={"uri": tenant.catalog_uri},
-        warehouse=f"file://{tenant.lake_dir}",
+        catalog_name=tenant.catalog_name,
+        catalog_properties={} if tenant.settings.catalog_url else {"uri": tenant.catalog_uri},
+        warehouse=tenant.lake_url,
         namespace="features",
         table=view.name,
         timestamp_field="as_of",

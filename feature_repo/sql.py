@@ -13,7 +13,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 from feature_repo.understood import check_understood
-from pipelines.core.errors import SqlError
+from pipelines.core.errors import LeadwiseError, SqlError
+from pipelines.core.stores import behind
 
 # Statements and clauses that are no plain SELECT, wherever they stand.
 _REFUSED = (
@@ -66,8 +67,10 @@ def read_sql(path: Path) -> str:
         raise SqlError(f"{path} is no UTF-8 text: save it as UTF-8") from None
 
 
-def failed(error: duckdb.Error | OSError, sql: str, path: Path, first_line: int = 1) -> SqlError:
+def failed(error: duckdb.Error | OSError, sql: str, path: Path, first_line: int = 1) -> LeadwiseError:
     """Turn what DuckDB said about `sql` into a sentence with file and line, in which no cell's value stands.
+
+    What ended a stream that the SQL reads, such as a server that went away, has a sentence of its own already.
 
     Args:
         error: raised while `sql` was bound or run, perhaps inside a wrapper on the same lines; Arrow passes on what
@@ -76,6 +79,9 @@ def failed(error: duckdb.Error | OSError, sql: str, path: Path, first_line: int 
         path: its file.
         first_line: line of the file at which `sql` begins.
     """
+    store = behind(error)
+    if store is not None:
+        return store
     text = str(error)
     said = _without_values(re.split(r"\n\s*LINE \d+:", text)[0], sql)
     first = " ".join(next((line for line in said.splitlines() if line.strip()), type(error).__name__).split())

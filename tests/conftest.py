@@ -2,15 +2,20 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
 
 import pytest
 import yaml
 
+from pipelines.cli.live.servers import running
+from pipelines.core.errors import LeadwiseError
 from pipelines.core.params import _merge
 from pipelines.core.settings import ROOT, get_settings
 from pipelines.core.tenant import Tenant
+from tests.servers import Started
 
 REAL_DATA = Path(os.environ.get("LEADWISE_DATA") or ROOT.parent / "shared" / "data")
 BANK_FILE = REAL_DATA / "bank_marketing" / "bank-full.csv"
@@ -25,10 +30,52 @@ def write_params(path: Path, change: dict[str, Any]) -> Path:
     return path
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--services", action="store_true", help="lake on S3, catalogs and MLflow on PostgreSQL, online store on Redis"
+    )
+    parser.addoption(
+        "--no-way-round", action="store_true", help="fail where a test would be skipped for want of a server"
+    )
+
+
+Impossible = Callable[[str], NoReturn]
+
+
+@pytest.fixture(scope="session")
+def impossible(request: pytest.FixtureRequest) -> Impossible:
+    """A function that ends a test which this machine can't run: it is skipped, with the reason, or fails in CI."""
+    return pytest.fail if request.config.getoption("--no-way-round") else pytest.skip
+
+
+@pytest.fixture(scope="session")
+def servers(impossible: Impossible) -> Iterator[Started]:
+    """PostgreSQL, Redis and S3 of this session."""
+    with ExitStack() as stack:
+        # Not in pytest's own folder: each session closes that to PostgreSQL's user.
+        home = stack.enter_context(TemporaryDirectory(prefix="leadwise-"))
+        try:
+            started = stack.enter_context(running(Path(home) / "services"))
+        except LeadwiseError as error:
+            impossible(f"the servers can't be started here: {error}")
+        found = Started(*started)
+        yield found
+        found.kill("postgresql")  # what it holds is thrown away: no need to wait until it is written down
+
+
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> Started | None:
+    """`servers` with `--services`, else None."""
+    return request.getfixturevalue("servers") if request.config.getoption("--services") else None
+
+
 @pytest.fixture
-def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty LEADWISE_VAR of the test's own."""
+def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: Started | None) -> Path:
+    """An empty LEADWISE_VAR of the test's own; with `--services` also a lake, databases and a Redis of its own."""
     folder = tmp_path / "var"
+    if services is not None:
+        for name, value in services.fresh().items():
+            monkeypatch.setenv(name, value)
     monkeypatch.setenv("LEADWISE_VAR", str(folder))
     monkeypatch.setenv("LEADWISE_DATA", str(REAL_DATA))
     return folder
@@ -70,7 +117,7 @@ def _use_case(
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
+def demo(tmp_path_factory: pytest.TempPathFactory, services: Started | None) -> Iterator[Tenant]:
     """A small simulated market that went the whole way, without Airflow. Read only: do not run steps on it."""
     from pipelines.collect.ingest import ingest
     from pipelines.collect.simulator import simulate
@@ -95,6 +142,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
         },
     )
     with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (services.fresh(redis=1) if services else {}).items():
+            patch.setenv(variable, value)
         patch.setenv("LEADWISE_VAR", str(home / "var"))
         patch.setenv("LEADWISE_PARAMS", str(params))
         tenant = Tenant.load("demo")

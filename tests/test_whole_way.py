@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.cli.steps import call
 from pipelines.core.settings import get_settings
 from pipelines.core.tenant import Tenant
 from tests.conftest import BANK_FILE, REAL_DATA, write_params
+from tests.servers import Started
 from tests.tables import contents
 
 pytestmark = pytest.mark.slow
@@ -49,8 +51,9 @@ def leadwise(environment: dict[str, str], *words: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=540)
 
 
-def went(name: str, home: Path, change: dict[str, Any]) -> Ran:
+def went(name: str, home: Path, change: dict[str, Any], served: dict[str, str]) -> Ran:
     own = {
+        **served,
         "LEADWISE_VAR": str(home / "var"),
         "LEADWISE_DATA": str(REAL_DATA),
         "LEADWISE_PARAMS": str(write_params(home / "params.yaml", change)),
@@ -65,12 +68,18 @@ def went(name: str, home: Path, change: dict[str, Any]) -> Ran:
     return Ran(tenant, environment, done.stderr, json.loads(done.stdout))
 
 
-@pytest.fixture(scope="module", params=["demo", "bank"])
-def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+@pytest.fixture(scope="module", params=["demo", pytest.param("bank", marks=pytest.mark.local)])
+def ran(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, services: Started | None
+) -> Iterator[Ran]:
     name = str(request.param)
     if name == "bank" and not BANK_FILE.is_file():
         pytest.skip(f"the real file is not at {BANK_FILE}: set LEADWISE_DATA")
-    return went(name, tmp_path_factory.mktemp(name), DEMO if name == "demo" else BANK)
+    served = services.fresh(redis=2) if services else {}
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in served.items():
+            patch.setenv(variable, value)
+        yield went(name, tmp_path_factory.mktemp(name), DEMO if name == "demo" else BANK, served)
 
 
 def test_every_dag_ran_for_every_date_and_reported(ran: Ran) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -15,46 +13,13 @@ from typer.exceptions import TyperException
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
-_DISK = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "writing or reading is not permitted",
-    errno.EPERM: "the operation is not permitted",
-}
-# What SQLite says, through any library, when the disk is the trouble.
-_SQLITE = {
-    "readonly database": "the disk is read-only",
-    "unable to open database file": "the folder can't be written",
-    "database or disk is full": "the disk is full",
-    "disk i/o error": "the disk can't be read or written",
-}
-
 
 def sentence(error: BaseException) -> str | None:
     """What to tell a person about `error`; None when it is none that a person can mend."""
-    from pipelines.core.errors import LeadwiseError
+    from pipelines.core.stores import explained
 
-    for cause in _causes(error):
-        if isinstance(cause, LeadwiseError):
-            return str(cause)
-        if isinstance(cause, OSError) and cause.errno in _DISK:
-            where = f" at {cause.filename}" if cause.filename else ""
-            return f"{_DISK[cause.errno]}{where}: make room or point LEADWISE_VAR at a folder that can be written"
-        for words, meaning in _SQLITE.items():
-            if "sqlite" in type(cause).__module__.lower() and words in str(cause).lower():
-                return f"{meaning}: make room or point LEADWISE_VAR at a folder that can be written"
-    return _setting(error)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, nearest first."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
+    meant = explained(error)
+    return _setting(error) if meant is None else str(meant)
 
 
 def _setting(error: BaseException) -> str | None:

@@ -18,6 +18,7 @@ from pipelines.cli import (
     replay,
     run,
     serve,
+    services,
     state,
     steps,
     up,
@@ -43,7 +44,22 @@ by itself, again and again: it replaces what it wrote before.
 """,
 )
 
-for group in (run, up, init, market, steps, replay, serve, state, experiments, privacy, ask, doctor, reference):
+for group in (
+    run,
+    up,
+    services,
+    init,
+    market,
+    steps,
+    replay,
+    serve,
+    state,
+    experiments,
+    privacy,
+    ask,
+    doctor,
+    reference,
+):
     group.register(app)
 
 

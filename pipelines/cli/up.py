@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from rich.console import Console
 
     from pipelines.cli.live.api import AirflowApi
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 
 _READY_SECONDS = 180.0
 _PORTS = {"airflow": 8080, "mlflow": 5000}
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(
@@ -52,11 +47,12 @@ def up(
     """
     from pipelines.cli import show
     from pipelines.cli.live import state, talk
+    from pipelines.cli.live.endings import ends_on_signals, let_end
     from pipelines.core.settings import get_settings
 
     settings, out = get_settings(), show.console(err=True)
     began = time.monotonic()
-    with _ends_on_signals(), state.alone(settings):
+    with ends_on_signals(), state.alone(settings):
         plan = _plan(settings, airflow_port, mlflow_port, day_seconds)
         supervisor, api = _supervise(plan)
         try:
@@ -68,8 +64,7 @@ def up(
         except KeyboardInterrupt:
             out.print("\nstopping …")
         finally:
-            for number in _ENDINGS:
-                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave something behind
+            let_end()
             supervisor.stop()
             api.close()
     out.print("stopped; nothing is left running")
@@ -180,24 +175,6 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-@contextmanager
-def _ends_on_signals() -> Iterator[None]:
-    """Take the usual ways to end a process for Ctrl-C."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # What was told to be deaf stays so: `nohup leadwise up &` outlives its terminal.
-    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    taken = [number for number in _ENDINGS if not (deaf and number == signal.SIGHUP)]
-    before = [signal.signal(number, end) for number in taken]
-    try:
-        yield
-    finally:
-        for number, handler in zip(taken, before, strict=True):
-            signal.signal(number, handler)
 
 
 def airflow(context: typer.Context) -> None:

@@ -40,6 +40,14 @@ class Busy(NotReady):
     """Another run of the same step is at work: the same call succeeds later."""
 
 
+class StoreUnreachable(LeadwiseError):
+    """The server of lake, catalog, MLflow or online store does not answer, or broke off: the same call works later."""
+
+
+class StoreLost(LeadwiseError):
+    """A file that a catalog says is there was taken away."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return the tail of a sentence that helps after a misspelt `name`.
 

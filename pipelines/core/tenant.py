@@ -10,6 +10,8 @@ from pipelines.core.interval import Interval
 from pipelines.core.params import Source, TenantParams, load_params
 from pipelines.core.settings import Settings, get_settings
 
+# Seconds after which an S3 server that says nothing is given up, and asked again by the client's own patience.
+_PATIENCE = {"connect-timeout": "5", "request-timeout": "30"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -66,13 +68,40 @@ class Tenant:
 
     @property
     def lake_dir(self) -> Path:
-        """Warehouse of the Iceberg tables."""
+        """Folder of the Iceberg tables where the lake is no S3 server's."""
         return self.home / "lake"
 
     @property
+    def lake_url(self) -> str:
+        """Warehouse of the Iceberg tables."""
+        told = self.settings.lake_url
+        return f"{told.rstrip('/')}/{self.name}" if told else f"file://{self.lake_dir}"
+
+    @property
     def catalog_uri(self) -> str:
-        """SQLAlchemy URL of the Iceberg catalog."""
-        return f"sqlite:///{self.home / 'catalog.db'}"
+        """SQLAlchemy URL of the Iceberg catalog, with its password; a shared one holds all tenants', by name."""
+        return self.settings.catalog_url or f"sqlite:///{self.home / 'catalog.db'}"
+
+    @property
+    def catalog_name(self) -> str:
+        """Name of the Iceberg catalog; a server's can be configured by PyIceberg's variables, which know no _."""
+        return self.name.replace("_", "-") if self.served else self.name
+
+    @property
+    def catalog_properties(self) -> dict[str, str]:
+        """What PyIceberg has to know of the catalog and the files, with passwords and keys: for no file and no log."""
+        settings = self.settings
+        found = {"uri": self.catalog_uri, "warehouse": self.lake_url, "pool_pre_ping": str(bool(settings.catalog_url))}
+        if settings.lake_url:
+            keys = {"endpoint": settings.s3_endpoint, "region": settings.s3_region, **_PATIENCE}
+            keys |= {"access-key-id": settings.s3_key, "secret-access-key": settings.s3_secret}
+            found |= {f"s3.{key}": value for key, value in keys.items() if value is not None}
+        return found
+
+    @property
+    def served(self) -> bool:
+        """Whether lake or catalog are a server's, so that nothing of this machine tells what there is."""
+        return bool(self.settings.lake_url or self.settings.catalog_url)
 
     @property
     def feast_dir(self) -> Path:

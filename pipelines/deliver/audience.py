@@ -86,9 +86,9 @@ def _scores(lake: Lake, interval: Interval) -> Iterator[duckdb.DuckDBPyConnectio
     """A DuckDB holding the scores of the date: on disk, so that ranking many leads takes time and not memory."""
     columns = ("score_id", "entity_id", "target", "probability", "tier", "as_of", "model_version")
     config = {"threads": lake.tenant.settings.threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
-    for left in lake.tenant.lake_dir.glob(".ranking.*"):  # of a run that was killed: nobody else holds the lock
+    for left in lake.tenant.home.glob(".ranking.*"):  # of a run that was killed: nobody else holds the lock
         shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=".ranking.", dir=lake.tenant.lake_dir) as folder:
+    with TemporaryDirectory(prefix=".ranking.", dir=lake.tenant.home) as folder:
         connection = duckdb.connect(Path(folder) / "scores.db", config={**config, "temp_directory": folder})
         try:
             connection.register("_lake", lake.scan(TABLE, columns=columns, where=of_date(interval.label)))

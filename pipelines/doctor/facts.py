@@ -47,7 +47,7 @@ class Facts:
 
         try:
             return get_settings()
-        except ValidationError:
+        except (ConfigError, ValidationError):
             raise Unavailable from None
 
     @cached_property

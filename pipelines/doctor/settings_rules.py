@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.core.connections import PREFIXES
-from pipelines.core.errors import nearest
+from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.settings import Settings, get_settings
 from pipelines.doctor.rules import Fault, rule
 
@@ -44,6 +44,8 @@ def setting_value(facts: Facts) -> Iterator[Fault]:
 
     try:
         get_settings()
+    except ConfigError as error:
+        yield Fault(f"{_PREFIX}PROFILE", str(error))
     except ValidationError as error:
         for problem in error.errors():
             name = f"{_PREFIX}{str(problem['loc'][0]).upper()}"

@@ -101,6 +101,22 @@ def lake_catalog(facts: Facts) -> Iterator[Fault]:
             yield Fault(str(path), f"and {len(lost) - _SHOWN} tables more have lost theirs")
 
 
+@rule(
+    "lake-reachable", "error", "the servers of every lake and its catalog answer",
+    why="every step reads and writes there",
+    mend="start them (`make services` for those of this machine), or correct the variable that the sentence names",
+)  # fmt: skip
+def lake_reachable(facts: Facts) -> Iterator[Fault]:
+    """The database of the catalog and the bucket, where they are a server's."""
+    from pipelines.lake.access import look
+
+    for tenant in (one for one in facts.tenants if one.served):
+        try:
+            look(tenant)
+        except LeadwiseError as error:
+            yield Fault(tenant.lake_url, str(error))
+
+
 def _tables(path: Path) -> list[tuple[str, str]]:
     """Name and metadata file of each table of a catalog; raises sqlite3.Error where it is damaged."""
     with closing(_read_only(path)) as connection:

@@ -17,7 +17,9 @@ import yaml
 
 from feature_repo.definitions import Definitions
 from pipelines.core.errors import NotReady
+from pipelines.core.settings import without_password
 from pipelines.features.address import expose, online_store, reached
+from pipelines.lake.access import introduce
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -86,6 +88,7 @@ def open_store(tenant: "Tenant") -> "FeatureStore":
         from feast import FeatureStore
 
         expose(tenant.settings)
+        introduce(tenant)
         return _kept_whole(FeatureStore(repo_path=str(tenant.feast_dir)))
 
 
@@ -153,7 +156,7 @@ def _digest(tenant: "Tenant", definitions: Definitions) -> str:
     """A hash of all that Feast is told."""
     told = {
         "config": store_config(tenant),
-        "lake": [str(tenant.lake_dir), tenant.catalog_uri],
+        "lake": [tenant.lake_url, without_password(tenant.catalog_uri)],
         "views": {view.name: [view.sql_hash, view.entity, str(view.schema)] for view in definitions.views.values()},
         "labels": {name: label.entity for name, label in definitions.labels.items()},
         "timezones": sorted(definitions.timezones),
@@ -169,6 +172,7 @@ def _register(tenant: "Tenant", definitions: Definitions) -> None:
     from feature_repo.feast_objects import feast_objects
 
     expose(tenant.settings)
+    introduce(tenant)
     store = _kept_whole(FeatureStore(repo_path=str(tenant.feast_dir)))
     objects = feast_objects(tenant, definitions)
     kept = {(type(one), one.name) for one in objects}

@@ -176,7 +176,7 @@ def _store(connection: duckdb.DuckDBPyConnection, lake: Lake, one: Shown, stored
         connection.execute(f"CREATE VIEW {stored} AS {rows}")
     except duckdb.IOException:
         raise LeadwiseError(
-            f"a data file of table '{one.name}' in {lake.tenant.lake_dir} is gone or can't be read:"
+            f"a data file of table '{one.name}' in {lake.tenant.lake_url} is gone or can't be read:"
             " run the step that writes the table again over all its days"
         ) from None
 

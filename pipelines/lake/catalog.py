@@ -3,20 +3,22 @@
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from itertools import chain, count
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, bin_pack_record_batches
 from pyiceberg.table import ALWAYS_TRUE, DataScan, Table, Transaction
 from sqlalchemy.exc import DBAPIError
 
-from pipelines.core.errors import ConfigError, LeadwiseError
+from pipelines.core.errors import Busy, ConfigError, LeadwiseError
+from pipelines.core.stores import sentences
 from pipelines.core.tenant import Tenant
+from pipelines.lake.access import opened
 
 NAMESPACES = ("raw", "clean", "quarantine", "identity", "features", "deliver", "watch")
 
@@ -38,42 +40,56 @@ class Lake:
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
 
+    def _sentences(self, name: str) -> AbstractContextManager[None]:
+        return sentences(f"table {name} of tenant '{self.tenant.name}'", self.tenant.lake_url)
+
     @cached_property
     def catalog(self) -> SqlCatalog:
         """The Iceberg catalog, created with its namespaces where it is missing."""
+        settings, folder = self.tenant.settings, self.tenant.lake_dir
+        if settings.lake_url:
+            folder = self.tenant.home
         try:
-            self.tenant.lake_dir.mkdir(parents=True, exist_ok=True)
+            if not (settings.lake_url and settings.catalog_url):
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"the folder {self.tenant.lake_dir} can't be written ({error.strerror}):"
-                " make room there or set LEADWISE_VAR"
+                f"the folder {folder} can't be written ({error.strerror}): make room there or set LEADWISE_VAR"
             ) from None
-        for pause in (0.1, 0.2, 0.4):
-            with suppress(DBAPIError):  # another process makes the same tables and namespaces at this moment
-                return self._opened()
-            time.sleep(pause)
-        return self._opened()
+        with sentences(f"catalog of tenant '{self.tenant.name}'", self.tenant.lake_url):
+            for pause in (0.1, 0.2, 0.4):
+                with suppress(DBAPIError):  # another process makes the same tables and namespaces at this moment
+                    return self._opened()
+                time.sleep(pause)
+            return self._opened()
 
     def _opened(self) -> SqlCatalog:
-        catalog = SqlCatalog(self.tenant.name, uri=self.tenant.catalog_uri, warehouse=f"file://{self.tenant.lake_dir}")
+        catalog = opened(self.tenant)
         for namespace in NAMESPACES:
             catalog.create_namespace_if_not_exists(namespace)
         return catalog
 
+    @property
+    def _begun(self) -> bool:
+        """Whether there may be tables: a look at a local lake that was never written makes none."""
+        return self.tenant.served or self.tenant.lake_dir.is_dir()
+
     def table(self, name: str) -> Table | None:
         """The Iceberg table, or None where nothing was written yet."""
-        if not self.tenant.lake_dir.is_dir():
+        if not self._begun:
             return None
-        try:
-            return self.catalog.load_table(name)
-        except NoSuchTableError:
-            return None
+        with self._sentences(name):
+            try:
+                return self.catalog.load_table(name)
+            except NoSuchTableError:
+                return None
 
     def names(self, namespace: str) -> list[str]:
         """Tables of a namespace, without it, sorted."""
-        if not self.tenant.lake_dir.is_dir():
+        if not self._begun:
             return []
-        return sorted(identifier[-1] for identifier in self.catalog.list_tables(namespace))
+        with sentences(f"catalog of tenant '{self.tenant.name}'", self.tenant.lake_url):
+            return sorted(identifier[-1] for identifier in self.catalog.list_tables(namespace))
 
     def exists(self, name: str) -> bool:
         """Whether the table was ever written."""
@@ -107,21 +123,19 @@ class Lake:
             Id of the table's newest snapshot, None if it never held a row.
 
         Raises:
-            LeadwiseError: a column changed its type.
+            LeadwiseError: a column changed its type, or the disk is full.
+            StoreUnreachable: a server went away; what was published before stays, and nothing of these rows is.
+            Busy: other writers were faster each time.
         """
-        table = self._prepare(name, schema)
         stale = In(replace[0], list(replace[1])) if isinstance(replace, tuple) else replace
-        stream = (batch.cast(schema) if batch.schema != schema else batch for batch in batches if batch.num_rows)
-        first = next(iter_ := iter(stream), None)
-        with table.transaction() as transaction, warnings.catch_warnings():
-            # Replacing nothing is the ordinary first write, not worth a warning.
-            warnings.filterwarnings("ignore", message="Delete operation did not match")
-            if table.current_snapshot() is not None:
-                transaction.delete(stale, snapshot_properties=summary or {})
-            if first is not None:
-                _append(transaction, table, _record_batches(chain([first], iter_)), summary or {})
-        snapshot = table.current_snapshot()
-        return snapshot.snapshot_id if snapshot else None
+        with self._sentences(name):
+            try:
+                return _replace(self._prepare(name, schema), schema, batches, stale, summary or {})
+            except (CommitFailedException, ValidationException):
+                raise Busy(
+                    f"another writer changed table {name} of tenant '{self.tenant.name}' at the same time:"
+                    " nothing of these rows was published, run this again"
+                ) from None
 
     def _prepare(self, name: str, schema: pa.Schema) -> Table:
         table = self.table(name)
@@ -182,7 +196,24 @@ class Lake:
     def count(self, name: str, where: BooleanExpression | str | None = None) -> int:
         """Rows of a table; 0 where it does not exist."""
         table = self.table(name)
-        return table.scan(row_filter=AlwaysTrue() if where is None else where).count() if table else 0
+        with self._sentences(name):
+            return table.scan(row_filter=AlwaysTrue() if where is None else where).count() if table else 0
+
+
+def _replace(
+    table: Table, schema: pa.Schema, batches: Batches, stale: BooleanExpression, summary: dict[str, str]
+) -> int | None:
+    stream = (batch.cast(schema) if batch.schema != schema else batch for batch in batches if batch.num_rows)
+    first = next(iter_ := iter(stream), None)
+    with table.transaction() as transaction, warnings.catch_warnings():
+        # Replacing nothing is the ordinary first write, not worth a warning.
+        warnings.filterwarnings("ignore", message="Delete operation did not match")
+        if table.current_snapshot() is not None:
+            transaction.delete(stale, snapshot_properties=summary)
+        if first is not None:
+            _append(transaction, table, _record_batches(chain([first], iter_)), summary)
+    snapshot = table.current_snapshot()
+    return snapshot.snapshot_id if snapshot else None
 
 
 def stream(
@@ -236,8 +267,9 @@ def _append(transaction: Transaction, table: Table, batches: Iterator[pa.RecordB
 def _by_file(table: Table, scan: DataScan) -> Iterator[pa.RecordBatch]:
     """Read one data file after the other: asked for all, PyIceberg reads ahead to the last of them."""
     arrow = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
-    for task in scan.plan_files():
-        yield from arrow.to_record_batches([task])
+    with sentences(f"table {'.'.join(table.name())} of tenant '{table.catalog.name}'", table.location()):
+        for task in scan.plan_files():
+            yield from arrow.to_record_batches([task])
 
 
 def _plain_reader(full: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:

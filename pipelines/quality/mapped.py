@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from expectations.rules import UNIQUE_RULES
 from feature_repo.sql import failed
-from pipelines.core.errors import SqlError
 from pipelines.quality.sources import Collected
 
 if TYPE_CHECKING:
     from expectations.contract import Contract
     from feature_repo.mappings import MappingSql
+    from pipelines.core.errors import LeadwiseError
     from pipelines.lake.catalog import Lake
 
 HASH = "_hash_"
@@ -101,7 +101,7 @@ class Mapped:
                 connection.unregister("_incoming")
         _lock(connection)
 
-    def _failed(self, lake: "Lake", run: tuple[str, ...], error: duckdb.Error | OSError) -> SqlError:
+    def _failed(self, lake: "Lake", run: tuple[str, ...], error: duckdb.Error | OSError) -> "LeadwiseError":
         """The sentence about a run that failed; the mapping is run as it is written, for its line."""
         mapping = self.mapping
         with _connection(lake) as connection:

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from pipelines.core import origin
 from pipelines.core.errors import ConfigError
+from pipelines.core.stores import sentences
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +53,8 @@ def connect(tenant: Tenant) -> MlflowClient:
     The database of a local run is created when it is missing.
 
     Raises:
-        ConfigError: its folder can't be written.
+        ConfigError: its folder can't be written, or the database refuses the login.
+        StoreUnreachable: the database does not answer.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -65,15 +67,26 @@ def connect(tenant: Tenant) -> MlflowClient:
                 f"the folder {settings.mlflow_dir} can't be written ({error.strerror}): make room there or set"
                 " LEADWISE_VAR"
             ) from None
+    if settings.tracking_uri.startswith("postgresql"):
+        _ask(settings.tracking_uri)
     import mlflow
 
-    for logger in ("mlflow", "alembic", "git"):
+    for logger in ("mlflow", "alembic", "git", "psycopg"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     if settings.mlflow_uri is None:
         _make_database(settings.mlflow_db)
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_registry_uri(settings.tracking_uri)
     return mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
+
+
+def _ask(uri: str) -> None:
+    """Make sure that the database answers: MLflow would try for 100 s before it says that it does not."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    with sentences("MLflow", ""):
+        create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": 5}).connect().close()
 
 
 def _make_database(path: Path) -> None:
@@ -104,8 +117,8 @@ def experiment_id(client: MlflowClient, tenant: Tenant) -> str:
     found = client.get_experiment_by_name(tenant.experiment)
     if found is not None:
         return str(found.experiment_id)
-    # A server of one's own keeps artifacts where it was told to.
-    local = tenant.settings.mlflow_uri is None
+    # A server keeps artifacts where it was told to; a database keeps none.
+    local = not tenant.settings.tracking_uri.startswith("http")
     location = (tenant.settings.mlflow_dir / "artifacts" / tenant.experiment).as_uri() if local else None
     return str(client.create_experiment(tenant.experiment, artifact_location=location))
 

@@ -241,7 +241,7 @@ def _log_inputs(training: Training) -> None:
         table = data.frame.iloc[rows].assign(label=labels[rows])
         dataset = mlflow.data.from_pandas(
             table,
-            source=str(tenant.lake_dir),
+            source=tenant.lake_url,
             targets="label",
             name=f"{tenant.model_name(data.target)} {context}",
             digest=f"{training.digest[:24]}-{context[:5]}",

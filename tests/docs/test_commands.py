@@ -32,6 +32,8 @@ ELSEWHERE = {
     "make test": "tests",  # this suite
     "make setup": "Makefile",  # every other target asks for it first
     "make up": "tests/dags/test_live.py",  # they stay until Ctrl-C
+    "make services": "tests/services/test_command.py",
+    "LEADWISE_PROFILE=services .venv/bin/leadwise run --tenant demo": "tests/test_whole_way.py",
     ".venv/bin/leadwise up --day-seconds 300": "tests/dags/test_live.py",
     ".venv/bin/leadwise airflow backfill create --dag-id demo_ingest --from-date 2026-03-18 --to-date 2026-03-24": (
         "tests/dags/test_live.py"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pipelines.cli.airflow_run import environment
 from pipelines.cli.live.ports import HOST
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pipelines.core.settings import Settings
@@ -30,10 +32,14 @@ class Service:
     Attributes:
         name: of it, and of its log.
         command: what is run.
+        user: who runs it; None is whoever runs us.
+        ending: the signal that asks it to end.
     """
 
     name: str
     command: tuple[str, ...]
+    user: str | None = None
+    ending: signal.Signals = signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def _secrets(home: Path) -> dict[str, str]:
     if not kept.is_file():
         made = {name: secrets.token_urlsafe(48) for name in ("secret_key", "jwt_secret")}
         made["fernet_key"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        _write_private(kept, made)
+        write_private(kept, made)
     found: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
     return found
 
@@ -148,11 +154,11 @@ def password(home: Path) -> str:
         known = json.loads(kept.read_text(encoding="utf-8"))
     if USER not in known:
         known[USER] = secrets.token_urlsafe(12)
-        _write_private(kept, known)
+        write_private(kept, known)
     return known[USER]
 
 
-def _write_private(path: Path, content: dict[str, str]) -> None:
+def write_private(path: Path, content: Mapping[str, str]) -> None:
     """Write a file that only its owner reads, whole or not at all."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.touch(mode=0o600)

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -39,7 +40,7 @@ class _Running:
 
 
 class Supervisor:
-    """The processes of `leadwise up`.
+    """The processes of `leadwise up` or `leadwise services`.
 
     Each begins a session of the operating system, which its descendants stay in whoever their parent is by now (their
     environment can't tell them: Airflow's processes write their titles over it).
@@ -67,7 +68,8 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in order
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                user=service.user,
+                preexec_fn=partial(_die_with_parent, service.ending) if sys.platform == "linux" else None,
             )
         self._sessions[process.pid] = time.time()
         self._record.write_text(json.dumps(self._sessions), encoding="utf-8")
@@ -100,7 +102,7 @@ class Supervisor:
         family = self._family()
         for running in reversed(self._running.values()):
             with suppress(OSError):
-                running.process.terminate()
+                running.process.send_signal(running.service.ending)
         deadline = time.monotonic() + GRACE_SECONDS
         for running in self._running.values():
             with suppress(subprocess.TimeoutExpired):
@@ -154,9 +156,9 @@ class Supervisor:
         psutil.wait_procs(alive, timeout=5.0)
 
 
-def _die_with_parent() -> None:
-    """In the child, before its program: let the kernel end it when `leadwise up` is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with_parent(ending: signal.Signals) -> None:
+    """In the child, before its program: let the kernel end it when its supervisor is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ending)
 
 
 def _how(code: int) -> str:

@@ -136,6 +136,14 @@ def test_a_damaged_catalog(world: World, lake: Lake) -> None:
     assert [one.rule for one in world.look()] == ["lake-catalog"]
 
 
+def test_a_catalog_on_a_server_that_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADWISE_CATALOG_URL", "postgresql://me:hunter2@127.0.0.1:1/catalog")
+    [finding] = world.look()
+    assert finding.rule == "lake-reachable"
+    assert "PostgreSQL at 127.0.0.1:1 does not answer" in finding.what
+    assert "hunter2" not in f"{finding.where}{finding.what}{finding.mend}"
+
+
 def test_mlflows_database(world: World) -> None:
     path = world.home / "var/mlflow/mlflow.db"
     assert world.look() == []  # not made yet

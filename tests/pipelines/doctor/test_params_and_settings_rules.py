@@ -184,6 +184,13 @@ def test_a_setting_with_a_wrong_value_is_one_finding(world: World, monkeypatch: 
     assert "'many'" in finding.what
 
 
+def test_the_profile_of_servers_that_were_never_started(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADWISE_PROFILE", "services")
+    [finding] = world.look()
+    assert finding.rule == "setting-value"
+    assert "start `make services` first" in finding.what
+
+
 def test_more_threads_than_cores(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADWISE_THREADS", str((os.cpu_count() or 1) + 1))
     [finding] = world.look()

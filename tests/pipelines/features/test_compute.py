@@ -181,6 +181,7 @@ def test_bad_rows_are_one_sentence_and_nothing_is_written(world: World, sql: str
     from pipelines.features.compute import compute
 
     path = world.tenant.home / "features_lead.sql"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(sql, encoding="utf-8")
     bad = Binder(world.contracts, [view.entity]).view(path, "lead")
     definitions = world.definitions

@@ -96,6 +96,7 @@ def test_history_of_a_stock_client_equals_the_join(world: World) -> None:
         assert left.where(left.notna(), None).tolist() == right.where(right.notna(), None).tolist(), name
 
 
+@pytest.mark.local
 def test_online_rows_are_those_of_stock_materialize(world: World, tmp_path: Path) -> None:
     plant(world)
     features(world.tenant, days(0, 3))

@@ -97,6 +97,7 @@ def test_without_an_instant_everything_is_known(tenant: Tenant) -> None:
     assert rows(tenant, "SELECT count(*) AS n FROM refunds") == [{"n": 0}], "a table that was not written is empty"
 
 
+@pytest.mark.local
 def test_a_question_reads_the_tables_it_names_and_no_other(tenant: Tenant) -> None:
     store(tenant, [order(1)])
     store(tenant, [order(2)], table="refunds")

@@ -100,6 +100,7 @@ def test_an_unwritten_table_is_a_sentence(lake: Lake) -> None:
     assert lake.snapshot_id("clean.t") is None
 
 
+@pytest.mark.local
 def test_a_folder_that_is_a_file_is_a_sentence(make_tenant: MakeTenant, var: Path) -> None:
     tenant = make_tenant()
     var.write_text("in the way")
