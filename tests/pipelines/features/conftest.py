@@ -90,7 +90,7 @@ class World:
         self.planted.setdefault(table, []).extend(full)
 
     def compute(self, interval: Interval, rewrite: bool = False) -> dict[str, Written]:
-        return compute(self.tenant, interval, self.definitions, self.contracts, self.lake, rewrite)
+        return compute(self.tenant, interval, self.definitions, self.contracts, self.lake, rewrite=rewrite)
 
     def stored(self, view: str) -> pa.Table:
         """All stored rows of a view in a fixed order, without the wall clock."""
