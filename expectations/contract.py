@@ -30,6 +30,7 @@ class Column:
 
     Attributes:
         name: name in the source (or in the mapping's result).
+        id: the standard's stable identifier; by it a renamed column is known. Empty takes the name.
         type: one of `TYPES`.
         required: whether a row without it is bad. Keys, entities and times always are.
         key: part of the primary key.
@@ -70,6 +71,12 @@ class Column:
     phone: bool = False
     segment: bool = False
     timezone: bool = False
+    id: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What it is known by from one version of its contract to the next."""
+        return self.id or self.name
 
     @property
     def clean_name(self) -> str | None:

@@ -80,6 +80,7 @@ def _column(path: Path, item: "SchemaProperty") -> Column:
         key=key,
         personal=personal,
         public=(item.classification or "").lower() == "public",
+        id=item.id or "",
         **facts,
         **words,
     )
@@ -180,6 +181,7 @@ def _check_whole(contract: Contract) -> None:
         for name in names:
             if names.count(name) > 1:
                 raise ContractError(f"{path}: the column '{name}' stands twice: names of columns and entities differ")
+    _check_identities(contract)
     if not any(column.key for column in columns):
         raise ContractError(f"{path} has no primary key: mark at least one column with primaryKey: true")
     for word in ("event_time", "arrived_at", "entity"):
@@ -192,6 +194,17 @@ def _check_whole(contract: Contract) -> None:
         raise ContractError(
             f"{path}: a table's arrived_at is a delay after the event: it needs an event_time and no arrived_at column"
         )
+
+
+def _check_identities(contract: Contract) -> None:
+    """A column is known by one identity, and an identity is one column's."""
+    identities = [column.identity for column in contract.columns]
+    for column in contract.columns:
+        if identities.count(column.identity) > 1:
+            raise ContractError(
+                f"{contract.path}, column '{column.name}': the id '{column.identity}' stands for two columns: the id of"
+                " a renamed column is the name it had, and no other column has that as name or id"
+            )
 
 
 def _check_words(contract: Contract, column: Column) -> None:

@@ -74,6 +74,16 @@ class Definitions:
             found += [(field.name, kind_of(field.type)) for field in self.inputs_of(view)]
         return found + [(name, "numeric") for name in moment_of(self, entity).outputs]
 
+    def hashes(self, target: str) -> dict[str, str]:
+        """What a model of `target` rests on, by name: hash of its label, its views, its on-demand columns."""
+        from feature_repo.on_demand import moment_hash, moment_of
+
+        label = self.label(target)
+        moment = moment_of(self, label.entity)
+        found = {f"label.{target}": label.sql_hash}
+        found |= {f"features.{view.name}": view.sql_hash for view in self.views_of(label.entity)}
+        return found | ({f"on_demand.{label.entity}": moment_hash(moment)} if moment.outputs else {})
+
     def inputs_of(self, view: View) -> list[pa.Field]:
         """The columns of `view` a model reads as they are."""
         return [field for field in view.features if field.type != TIME and field.name not in self.timezones]

@@ -10,7 +10,7 @@ from feast.infra.data_sources.contrib.iceberg_catalog.iceberg_source import Iceb
 from feast.types import Bool, FeastType, Float64, Int64, String, UnixTimestamp
 
 from feature_repo.definitions import Definitions, View
-from feature_repo.on_demand import REQUEST, Moment, moment_of, source_of, transform
+from feature_repo.on_demand import REQUEST, Moment, moment_hash, moment_of, source_of, transform
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -100,6 +100,7 @@ def _on_demand_view(definitions: Definitions, moment: Moment, views: dict[str, F
         mode="python",
         udf=transform(moment, name),
         udf_string=source_of(moment, name),
+        tags={"hash": moment_hash(moment)},
     )
     # The schema is declared. Feast would check it with random text for a time zone, of which nothing can be told.
     view.infer_features = lambda: None
@@ -120,4 +121,4 @@ def _service(
             parts.append(views[view.name][inputs])
     if entity in on_demand:
         parts.append(on_demand[entity])
-    return FeatureService(name=target, features=parts)
+    return FeatureService(name=target, features=parts, tags=definitions.hashes(target))

@@ -1,5 +1,7 @@
 """Columns that belong to the moment of scoring: one implementation, for Feast's requests and for batches."""
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,6 +95,12 @@ def moment_of(definitions: "Definitions", entity: str) -> Moment:
 def days_since(feature: str) -> str:
     """Name of the days-since column of a time: last_message_at gives days_since_message."""
     return "days_since_" + feature.removeprefix("last_").removesuffix("_at")
+
+
+def moment_hash(moment: Moment) -> str:
+    """SHA-256 of what decides the on-demand columns: which they are, and the functions that compute them."""
+    code = "".join(inspect.getsource(one) for one in (Moment.columns, _seconds, _days_between, _local, _in_zone))
+    return hashlib.sha256(f"{moment!r}\n{code}".encode()).hexdigest()
 
 
 def source_of(moment: Moment, name: str) -> str:

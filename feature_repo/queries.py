@@ -1,5 +1,7 @@
 """Queries of a use case, checked and bound: text to run, and the columns it gives."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +39,8 @@ class Query:
         name: of the view or target.
         entity: its entity column.
         sql: text to run; columns are cast to `schema`'s types, lines are those of the file.
-        sql_hash: of the text as written, without comments, spaces and case of words.
+        sql_hash: of what decides its rows: the text without comments, spaces and case of words, the columns it gives,
+            and when the columns of its tables become known.
         path: its file.
         schema: of the result: the entity first.
         tables: contract tables it reads.
@@ -68,6 +71,10 @@ class Binder:
     def __init__(self, contracts: "Mapping[str, Contract]", entities: list[str]) -> None:
         self._tables = sorted(contracts)
         self._entities = entities
+        self._known_after = {
+            table: {name: str(one.known_after) for name, one in contract.clean_columns.items() if one.known_after}
+            for table, contract in contracts.items()
+        }
         self._connection = duckdb.connect(config={"enable_external_access": "false"})
         for name, contract in contracts.items():
             self._connection.register(name, contract.clean_schema().empty_table())
@@ -144,12 +151,15 @@ class Binder:
         order = [entity, *(name for name in columns if name != entity)]
         casts = ", ".join(_cast(name, columns[name]) for name in order)
         schema = pa.schema([pa.field(name, columns[name]) for name in order])
+        tables = tables_of(text, self._tables)
+        known = {table: self._known_after[table] for table in sorted(tables) if self._known_after[table]}
+        decides = [sql_hash(text), [(field.name, str(field.type)) for field in schema], known]
         return (
             f"SELECT {casts} FROM ({bare(text)}\n) AS written",
-            sql_hash(text),
+            hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
             path,
             schema,
-            tables_of(text, self._tables),
+            tables,
         )
 
 

@@ -64,6 +64,11 @@ def _odcs_fields() -> Sequence[tuple[str, str, str]]:
     return [
         ("`name`", "letters, digits and `_`", "the column's name in its source, or in the result of `mapping.sql`"),
         ("`logicalType`", codes(TYPES), "the type in the lake; a cell that can't be read as it goes to quarantine"),
+        (
+            "`id`",
+            "the name it had",
+            "by it a column that was renamed is known; without it the name says which column it is",
+        ),
         ("`required`", "`true`", "a row without it goes to quarantine; keys, entities and times always are"),
         ("`primaryKey`", "`true`", "which rows are versions of one; at least one column"),
         ("`classification`", f"{codes(PERSONAL)}; or {codes(OPEN)}", "the first three: never in a clean table"),

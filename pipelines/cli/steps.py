@@ -83,13 +83,33 @@ def validate(
 
 
 def features(
-    tenant: TenantName = "demo", date: Day = None, start: From = None, end: To = None, json: Json = False
+    tenant: TenantName = "demo",
+    date: Day = None,
+    start: From = None,
+    end: To = None,
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            "--rewrite",
+            help="Write the whole history of new and changed views anew, each in one commit; takes no days.",
+        ),
+    ] = False,
+    without_champion: Annotated[
+        bool, typer.Option("--without-champion", help="Go on although the champion reads a feature that is gone.")
+    ] = False,
+    json: Json = False,
 ) -> None:
     """Compute the features as of each midnight of those days and bring the newest to the online store.
 
+    After the SQL of a view changed its whole history is written anew, so that no two definitions are mixed; until then
+    its days are refused. `leadwise plan` shows what that takes.
+
     - `leadwise features --from 2026-03-01 --to 2026-04-01`
+    - `leadwise features --rewrite`
     """
-    _command("features", tenant, date, start, end, json)
+    if rewrite and (date or start or end):
+        raise typer.BadParameter("it goes over all days that were computed: give no days", param_hint="--rewrite")
+    _command("features", tenant, date, start, end, json, rewrite=rewrite, without_champion=without_champion)
 
 
 def train(

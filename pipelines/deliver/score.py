@@ -41,6 +41,7 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
     from pipelines.registry.champion import load_champion
+    from pipelines.registry.definitions import note_on_age
 
     targets = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
@@ -55,7 +56,9 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
         for name, champion in champions.items():
             with progress(f"score: {name}", spine.num_rows) as advance:
                 batches = _scored(tenant, lake, interval, definitions, spine, name, champion, advance)
-                rows = write_scores(lake, name, interval.label, batches)
+                chosen_by = definitions.candidates.sql_hash if definitions.candidates else None
+                rows = write_scores(lake, name, interval.label, batches, chosen_by)
+            report.notes += note_on_age(champion.tags, definitions, name, champion.version)
             report.notes.append(f"{rows} scored for '{name}' by version {champion.version} of {champion.name}")
             if champion.tags["as_of"] > interval.as_of.isoformat():
                 report.notes.append(

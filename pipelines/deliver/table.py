@@ -13,6 +13,9 @@ from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
 
 TABLE = "deliver.scores"
+CANDIDATES = "leadwise.candidates"
+"""Property of the table: hash of the SQL that said whom to score, the last time."""
+
 
 SCHEMA = pa.schema(
     [
@@ -43,8 +46,10 @@ def of_date(date: str, target: str | None = None) -> And | EqualTo:
     return day if target is None else And(day, EqualTo(term="target", value=target))
 
 
-def write_scores(lake: Lake, target: str, date: str, batches: Iterable[pa.Table]) -> int:
+def write_scores(lake: Lake, target: str, date: str, batches: Iterable[pa.Table], candidates: str | None = None) -> int:
     """Put `batches` in the place of the rows of (date, target), in one commit and flat memory; return their number.
+
+    The hash of the query of `candidates` stays with the table.
 
     PyIceberg streams into unpartitioned tables only, so here each batch is its own append of one transaction: readers
     see all of it or nothing.
@@ -57,6 +62,8 @@ def write_scores(lake: Lake, target: str, date: str, batches: Iterable[pa.Table]
         for batch in batches:
             transaction.append(batch.cast(SCHEMA))
             rows += batch.num_rows
+        if candidates and table.properties.get(CANDIDATES) != candidates:
+            transaction.set_properties({CANDIDATES: candidates})
     return rows
 
 

@@ -40,17 +40,26 @@ def apply(tenant: "Tenant", definitions: Definitions) -> bool:
     Returns:
         Whether anything was registered.
     """
+    if is_applied(tenant, definitions):
+        return False
     digest = _digest(tenant, definitions)
     applied = tenant.feast_dir / _APPLIED
-    held = tenant.settings.online_url is not None or (tenant.feast_dir / "online.db").is_file()
-    if held and applied.is_file() and json.loads(applied.read_text(encoding="utf-8")).get("digest") == digest:
-        return False
     tenant.feast_dir.mkdir(parents=True, exist_ok=True)
     _write(tenant.feast_dir / _CONFIG, yaml.safe_dump(store_config(tenant), sort_keys=False))
     with quiet(), reached(tenant.settings):
         _register(tenant, definitions)
     _write(applied, json.dumps({"digest": digest}))  # last: a killed run applies again
     return True
+
+
+def is_applied(tenant: "Tenant", definitions: Definitions) -> bool:
+    """Whether Feast was told all of this already. Does not load Feast."""
+    applied = tenant.feast_dir / _APPLIED
+    held = tenant.settings.online_url is not None or (tenant.feast_dir / "online.db").is_file()
+    if not held or not applied.is_file():
+        return False
+    told = json.loads(applied.read_text(encoding="utf-8"))
+    return bool(told.get("digest") == _digest(tenant, definitions))
 
 
 def _write(path: Path, text: str) -> None:
@@ -159,10 +168,42 @@ def _digest(tenant: "Tenant", definitions: Definitions) -> str:
         "lake": [tenant.lake_url, without_password(tenant.catalog_uri)],
         "views": {view.name: [view.sql_hash, view.entity, str(view.schema)] for view in definitions.views.values()},
         "labels": {name: label.entity for name, label in definitions.labels.items()},
+        "services": {name: definitions.hashes(name) for name in definitions.labels},
         "timezones": sorted(definitions.timezones),
         "feast": version("feast"),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def to_apply(tenant: "Tenant", definitions: Definitions) -> tuple[list[str], list[str]]:
+    """What `apply` would do: names of the objects it would register, and of those it would remove. Changes nothing."""
+    with quiet():
+        import_feast()
+        from feature_repo.feast_objects import feast_objects
+
+        wanted = {
+            f"{type(one).__name__} {one.name}": getattr(one, "tags", {}) for one in feast_objects(tenant, definitions)
+        }
+        held: dict[str, Any] = {}
+        if (tenant.feast_dir / _APPLIED).is_file():
+            held = {
+                f"{type(one).__name__} {one.name}": getattr(one, "tags", {}) for one in _registered(open_store(tenant))
+            }
+    return (
+        [name for name, tags in wanted.items() if held.get(name) != tags],
+        [name for name in held if name not in wanted],
+    )
+
+
+def _registered(store: "FeatureStore") -> list[Any]:
+    """Everything of ours that Feast knows, the users of an object before it."""
+    every = [
+        *store.list_feature_services(),
+        *store.list_on_demand_feature_views(),
+        *store.list_feature_views(),
+        *store.list_entities(),
+    ]
+    return [one for one in every if one.name != "__dummy"]
 
 
 def _register(tenant: "Tenant", definitions: Definitions) -> None:
@@ -176,11 +217,5 @@ def _register(tenant: "Tenant", definitions: Definitions) -> None:
     store = _kept_whole(FeatureStore(repo_path=str(tenant.feast_dir)))
     objects = feast_objects(tenant, definitions)
     kept = {(type(one), one.name) for one in objects}
-    registered = [
-        *store.list_feature_services(),
-        *store.list_on_demand_feature_views(),
-        *store.list_feature_views(),
-        *store.list_entities(),
-    ]
-    gone = [one for one in registered if (type(one), one.name) not in kept and one.name != "__dummy"]
+    gone = [one for one in _registered(store) if (type(one), one.name) not in kept]
     store.apply(objects, objects_to_delete=gone, partial=not gone)

@@ -97,7 +97,8 @@ def fingerprints(lake: "Lake", connection: duckdb.DuckDBPyConnection, contracts:
     """Number and fingerprint of the rows that count from a midnight on, by table.
 
     A row counts from the first midnight at or after its arrival on, unless a newer version of its key does too. An
-    empty cell adds nothing, so that a column a contract gains later changes no fingerprint.
+    empty cell adds nothing, and a renamed column keeps its id, so that neither a column that is gained nor one that is
+    renamed changes a fingerprint.
 
     Args:
         lake: of the tenant.
@@ -109,8 +110,8 @@ def fingerprints(lake: "Lake", connection: duckdb.DuckDBPyConnection, contracts:
         if _arrives_anew(lake, contract):
             continue
         cells = [
-            f'CASE WHEN "{column}" IS NULL THEN 0::UBIGINT ELSE hash(\'{column}\', "{column}") END'
-            for column in sorted(contract.clean_columns)
+            f'CASE WHEN "{column}" IS NULL THEN 0::UBIGINT ELSE hash(\'{about.id or column}\', "{column}") END'
+            for column, about in sorted(contract.clean_columns.items())
         ]
         row = cells[0]
         for cell in cells[1:]:

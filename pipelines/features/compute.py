@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import BooleanExpression
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.expressions.parser import parse
 
 from feature_repo.definitions import Definitions, View
+from pipelines.core.errors import NotReady
 from pipelines.core.interval import Interval, midnight, utc_now
 from pipelines.core.report import Advance, progress
+from pipelines.features.differing import differing
+from pipelines.features.history import AS_OF as AS_OF
+from pipelines.features.history import COMPUTED, HASH, Span, joined, older_rows, spans_of
+from pipelines.features.history import table_of as table_of
 from pipelines.features.queries import refuse_twins, sentences
 from pipelines.lake.asof import AsOf
 from pipelines.lake.catalog import Lake
@@ -26,24 +31,32 @@ if TYPE_CHECKING:
     from expectations.contract import Contract
     from pipelines.core.tenant import Tenant
 
-AS_OF = "as_of"
 _DAY = timedelta(days=1)
 
 _NEW = "_new"
 """Whether an entity has no row yet."""
 
 
-def table_of(view: View) -> str:
-    """The lake's table of a view's rows."""
-    return f"features.{view.name}"
-
-
 def stored_schema(view: View) -> pa.Schema:
     """What the lake holds of a view: entity, as_of, features, and where the row came from."""
     entity, *features = view.schema
     return pa.schema(
-        [entity, (AS_OF, pa.timestamp("us")), *features, ("_sql_hash", pa.string()), ("_loaded_at", pa.timestamp("us"))]
+        [entity, (AS_OF, pa.timestamp("us")), *features, (HASH, pa.string()), ("_loaded_at", pa.timestamp("us"))]
     )
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one view.
+
+    Attributes:
+        rows: written.
+        differ: rows of instants that had been computed by the same definition before, and are others now: data that
+            arrived earlier was loaded or deleted since.
+    """
+
+    rows: int
+    differ: int = 0
 
 
 def compute(
@@ -53,7 +66,8 @@ def compute(
     contracts: "Mapping[str, Contract]",
     lake: Lake | None = None,
     asof: AsOf | None = None,
-) -> dict[str, int]:
+    rewrite: bool = False,
+) -> dict[str, Written]:
     """Compute every view over the interval, one commit each; what the interval held before is replaced.
 
     Args:
@@ -64,16 +78,19 @@ def compute(
         contracts: of the clean tables.
         lake: of the tenant.
         asof: from `tables_of`, where it is open already.
+        rewrite: all rows of the views are replaced, whatever their instant, and their columns become those of today.
 
     Returns:
-        Rows written, by view.
+        What was written, by view.
 
     Raises:
         SqlError: a query fails or gives an entity twice; nothing of any view is written.
+        NotReady: stored rows are of another definition, and the interval is not all that was computed; nothing is
+            written.
     """
     lake = lake or Lake(tenant)
     views = list(definitions.views.values())
-    plans = {view.name: _plan(tenant, lake, view, interval) for view in views}
+    plans = {view.name: _plan(tenant, lake, view, interval, rewrite) for view in views}
     with tempfile.TemporaryDirectory(prefix="leadwise-features-") as folder:
         files = {view.name: Path(folder) / f"{view.name}.arrow" for view in views}
         with nullcontext(asof) if asof else tables_of(tenant, definitions, contracts) as opened:
@@ -90,19 +107,47 @@ class _Plan:
         instants: in order.
         base: rows up to here are the ones to compare with; None is nothing yet.
         span: the stored rows that are replaced.
+        anew: whether the whole history is replaced, and the table takes the columns of today.
+        before: the stretches that were computed already.
+        computed: the same afterwards, as the table's property has it.
     """
 
     instants: list[datetime]
     base: datetime | None
     span: BooleanExpression
+    anew: bool
+    before: list[Span]
+    computed: str
 
 
-def _plan(tenant: "Tenant", lake: Lake, view: View, interval: Interval) -> _Plan:
-    fresh = not _has_rows(lake, view, f"{AS_OF} < '{interval.start.isoformat()}'")
+def _plan(tenant: "Tenant", lake: Lake, view: View, interval: Interval, rewrite: bool) -> _Plan:
+    table = lake.table(table_of(view))
+    before = spans_of(table) if table is not None else []
+    anew = rewrite or _is_anew(tenant, lake, view, interval, before)
+    fresh = anew or not _has_rows(lake, view, parse(f"{AS_OF} < '{interval.start.isoformat()}'"))
     first = interval.start if fresh else interval.start + _DAY
     span = parse(f"{AS_OF} >= '{first.isoformat()}' and {AS_OF} <= '{interval.end.isoformat()}'")
     instants = schedule(tenant, interval, with_start=fresh)
-    return _Plan(instants, None if fresh else interval.start, span)
+    return _Plan(
+        instants,
+        None if fresh else interval.start,
+        AlwaysTrue() if anew else span,
+        anew,
+        before,
+        computed=joined([] if anew else before, instants, tenant.params.features.every_days),
+    )
+
+
+def _is_anew(tenant: "Tenant", lake: Lake, view: View, interval: Interval, before: list[Span]) -> bool:
+    """Whether the interval replaces rows of another definition: all that was computed, or NotReady is raised."""
+    rows = older_rows(lake, view)
+    if rows and not (interval.start <= before[0][0] and before[-1][1] <= interval.end):
+        raise NotReady(
+            f"{rows} rows of view '{view.name}' were computed by an older {view.path.name}: run `leadwise features"
+            f" --tenant {tenant.name} --rewrite` first, which writes its whole history anew, so that no two definitions"
+            " are mixed (`leadwise plan` shows what changes)"
+        )
+    return bool(rows)
 
 
 def tables_of(tenant: "Tenant", definitions: Definitions, contracts: "Mapping[str, Contract]") -> AsOf:
@@ -154,13 +199,11 @@ def _spill(
         for changed in _changes(connection, view, instants, advance):
             loaded = pa.repeat(pa.scalar(utc_now(), pa.timestamp("us")), changed.num_rows)
             hashed = pa.repeat(pa.scalar(view.sql_hash), changed.num_rows)
-            sink.write_table(
-                changed.append_column("_sql_hash", hashed).append_column("_loaded_at", loaded).cast(schema)
-            )
+            sink.write_table(changed.append_column(HASH, hashed).append_column("_loaded_at", loaded).cast(schema))
 
 
-def _publish(lake: Lake, view: View, plan: _Plan, file: Path, summary: dict[str, str]) -> int:
-    """Put the rows of a file in the place of what the interval held before, in one commit; returns how many."""
+def _publish(lake: Lake, view: View, plan: _Plan, file: Path, summary: dict[str, str]) -> Written:
+    """Put the rows of a file in the place of what the interval held before, in one commit."""
     written = 0
 
     def batches(rows: pa.ipc.RecordBatchFileReader) -> Iterator[pa.Table]:
@@ -171,8 +214,17 @@ def _publish(lake: Lake, view: View, plan: _Plan, file: Path, summary: dict[str,
             yield pa.Table.from_batches([batch])
 
     with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as rows:
-        lake.write(table_of(view), stored_schema(view), batches(rows), replace=plan.span, summary=summary)
-    return written
+        differ = differing(lake, view, rows, plan.span, plan.before, plan.instants)
+        lake.write(
+            table_of(view),
+            stored_schema(view),
+            batches(rows),
+            replace=plan.span,
+            summary=summary,
+            properties={COMPUTED: plan.computed} if plan.computed else {},
+            exact=plan.anew,
+        )
+    return Written(written, differ)
 
 
 def schedule(tenant: "Tenant", interval: Interval, with_start: bool = False) -> list[datetime]:
@@ -184,7 +236,7 @@ def schedule(tenant: "Tenant", interval: Interval, with_start: bool = False) -> 
     return [midnight(day) for day in days if (day - anchor).days % every == 0]
 
 
-def _has_rows(lake: Lake, view: View, where: str) -> bool:
+def _has_rows(lake: Lake, view: View, where: BooleanExpression) -> bool:
     if not lake.exists(table_of(view)):
         return False
     return any(batch.num_rows for batch in lake.scan(table_of(view), columns=[AS_OF], where=where))

@@ -16,6 +16,7 @@ from feature_repo.on_demand import REQUEST, Moment, moment_of
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.features.compute import AS_OF, table_of
 from pipelines.lake.catalog import Lake
+from pipelines.lake.fields import columns_of
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -61,11 +62,7 @@ def point_in_time(
     entity = _entity(definitions, spine.schema)
     views = definitions.views_of(entity)
     for view in views:
-        if not lake.exists(table_of(view)):
-            raise NotReady(
-                f"tenant '{tenant.name}' has no rows of view '{view.name}' yet:"
-                f" run `leadwise features --tenant {tenant.name}` first"
-            )
+        _refuse_unready(tenant, lake, view)
     moment = moment_of(definitions, entity)
     names = [name for name, _ in definitions.model_features(entity)]
     types = {field.name: field.type for view in views for field in view.features}
@@ -79,6 +76,24 @@ def point_in_time(
                 yield from joined.select(schema.names).cast(schema).to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _refuse_unready(tenant: "Tenant", lake: Lake, view: View) -> None:
+    """Raise NotReady where a view has no rows, or rows without a feature of today."""
+    table = lake.table(table_of(view))
+    if table is None:
+        raise NotReady(
+            f"tenant '{tenant.name}' has no rows of view '{view.name}' yet:"
+            f" run `leadwise features --tenant {tenant.name}` first"
+        )
+    if lake.fixed:
+        return  # its columns are those of its time
+    held = columns_of(table)
+    if fresh := [field.name for field in view.schema if held.get(field.name) != field.type]:
+        raise NotReady(
+            f"the rows of view '{view.name}' have no '{fresh[0]}' of today's type yet: its SQL changed;"
+            f" run `leadwise features --tenant {tenant.name} --rewrite` first"
+        )
 
 
 def _entity(definitions: Definitions, schema: pa.Schema) -> str:

@@ -23,10 +23,13 @@ from feature_repo.sql import bare, check_sql, failed
 from pipelines.core.errors import LeadwiseError, SqlError, nearest
 from pipelines.lake.asof import ORDER, close, known
 from pipelines.lake.catalog import Lake
+from pipelines.lake.evolve import stored_names
+from pipelines.lake.fields import columns_of
 from pipelines.lake.shown import QUARANTINE, Shown, newest, shown
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyiceberg.table import Table
 
     from expectations.contract import Contract
 
@@ -159,19 +162,31 @@ def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, used: Mapping
 
 def _store(connection: duckdb.DuckDBPyConnection, lake: Lake, one: Shown, stored: str, files: list[str] | None) -> None:
     """A view of a table's rows as the lake has them; a copy where its files can't be read one by one."""
-    connection.register("_columns", _columns(lake, one).empty_table())
+    table = lake.table(one.table)
+    names = _names(table, one)
+    connection.register("_columns", _columns(table, one, names).empty_table())
     connection.execute(f"CREATE TABLE {stored}_columns AS SELECT * FROM _columns")
     connection.unregister("_columns")
-    # The empty table gives names and types: older files may lack a column that came later.
+    # The empty table gives names and types: what is stored may lack a column that came later.
     rows = f"SELECT * FROM {stored}_columns"
     if files is None:
         connection.register("_rows", lake.scan(one.table))
         connection.execute(f"CREATE TABLE {stored}_rows AS SELECT * FROM _rows")
         connection.unregister("_rows")
-        rows += f" UNION ALL BY NAME SELECT * FROM {stored}_rows"
-    elif files:
+        shown = ", ".join(f'"{name}" AS "{names[name]}"' for name in names)
+        rows += f" UNION ALL BY NAME SELECT {shown} FROM {stored}_rows"
+    elif files and table is not None:
         paths = ", ".join(_text(path) for path in files)
-        rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], union_by_name=true, hive_partitioning=false)"
+        columns = ", ".join(
+            f"{field.field_id}: {{name: {_text(names[field.name])}, type: '{_TYPES[str(field.field_type)]}',"
+            " default_value: NULL}"
+            for field in table.schema().fields
+        )
+        # By their numbers: an older file may know a column under another name, or not at all.
+        rows += (
+            f" UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], schema=MAP {{{columns}}},"
+            " hive_partitioning=false)"
+        )
     try:
         connection.execute(f"CREATE VIEW {stored} AS {rows}")
     except duckdb.IOException:
@@ -181,13 +196,35 @@ def _store(connection: duckdb.DuckDBPyConnection, lake: Lake, one: Shown, stored
         ) from None
 
 
-def _columns(lake: Lake, one: Shown) -> pa.Schema:
-    """Columns as the lake has them, and those that the contract has beyond."""
-    table = lake.table(one.table)
-    stored = [] if table is None else list(table.schema().as_arrow())
-    held = {field.name for field in stored}
+_TYPES = {
+    "string": "VARCHAR",
+    "long": "BIGINT",
+    "int": "INTEGER",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+    "date": "DATE",
+    "binary": "BLOB",
+}
+"""Iceberg's types that Leadwise stores, as DuckDB calls them."""
+
+
+def _names(table: "Table | None", one: Shown) -> dict[str, str]:
+    """What to call each stored column: as the contract of today does, also where it was not applied yet."""
+    if table is None:
+        return {}
+    names = {name: name for name in table.schema().column_names}
+    if one.contract is not None:
+        names |= {held: name for name, held in stored_names(table, one.contract).items() if held is not None}
+    return names
+
+
+def _columns(table: "Table | None", one: Shown, names: Mapping[str, str]) -> pa.Schema:
+    """Columns as the lake has them, and those that the contract has beyond, in the contract's types."""
     declared = [*one.contract.clean_schema(), *_SYSTEM] if one.contract else []
-    return pa.schema([*stored, *(field for field in declared if field.name not in held)])
+    stored = [] if table is None else [pa.field(names[name], kind) for name, kind in columns_of(table).items()]
+    known = {field.name for field in declared}
+    return pa.schema([*declared, *(field for field in stored if field.name not in known)])
 
 
 _SYSTEM = [

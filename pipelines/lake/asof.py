@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from expectations.contract import Contract
 from pipelines.lake.catalog import Lake
+from pipelines.lake.evolve import as_of_today
 
 _STORE = "_store"
 ORDER = ("_arrived_at", "_batch_id", "_source_file", "_source_row")
@@ -97,7 +98,8 @@ class AsOf:
     def _load(self, lake: Lake, name: str, contract: Contract) -> None:
         schema = contract.clean_schema()
         table = stored(name)
-        rows = _rows(lake, name, schema)
+        # Before the first batch there are no rows, in the right columns.
+        rows = as_of_today(lake, contract, _SYSTEM) or pa.schema([*schema, *_SYSTEM]).empty_table()
         self.snapshots[name] = lake.snapshot_id(f"clean.{name}")
         keys = ", ".join(f'"{key}"' for key in contract.keys)
         order = ", ".join(ORDER)
@@ -123,14 +125,6 @@ _SYSTEM = pa.schema(
         ("_source_row", pa.int64()),
     ]
 )
-
-
-def _rows(lake: Lake, name: str, schema: pa.Schema) -> pa.RecordBatchReader | pa.Table:
-    """The clean table's rows, or none with the right columns before the first batch."""
-    full = pa.schema([*schema, *_SYSTEM])
-    if not lake.exists(f"clean.{name}"):
-        return full.empty_table()
-    return lake.scan(f"clean.{name}", columns=full.names)
 
 
 def stored(name: str) -> str:

@@ -19,6 +19,8 @@ from pipelines.core.errors import Busy, ConfigError, LeadwiseError
 from pipelines.core.stores import sentences
 from pipelines.core.tenant import Tenant
 from pipelines.lake.access import opened
+from pipelines.lake.fields import plain as plain
+from pipelines.lake.fields import refit
 
 NAMESPACES = ("raw", "clean", "quarantine", "identity", "features", "deliver", "watch")
 
@@ -35,7 +37,13 @@ Batches = Iterable[pa.Table]
 
 
 class Lake:
-    """Tables named `<namespace>.<table>` in the tenant's catalog."""
+    """Tables named `<namespace>.<table>` in the tenant's catalog.
+
+    Attributes:
+        fixed: whether it is read at versions that were given, with the columns of their time.
+    """
+
+    fixed = False
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
@@ -109,6 +117,8 @@ class Lake:
         *,
         replace: tuple[str, Sequence[object]] | BooleanExpression,
         summary: dict[str, str] | None = None,
+        properties: dict[str, str] | None = None,
+        exact: bool = False,
     ) -> int | None:
         """Replace part of a table in one commit: a killed or repeated write never leaves half of it.
 
@@ -118,6 +128,8 @@ class Lake:
             batches: rows, streamed: memory stays at one data file.
             replace: rows that these ones take the place of: (column, values) or an Iceberg expression.
             summary: properties of the snapshot.
+            properties: of the table, set in the same commit.
+            exact: give the table these columns and no others; only where `replace` is all of its rows.
 
         Returns:
             Id of the table's newest snapshot, None if it never held a row.
@@ -130,17 +142,20 @@ class Lake:
         stale = In(replace[0], list(replace[1])) if isinstance(replace, tuple) else replace
         with self._sentences(name):
             try:
-                return _replace(self._prepare(name, schema), schema, batches, stale, summary or {})
+                table = self._prepare(name, schema, properties or {}, exact)
+                return _replace(table, schema, batches, stale, summary or {}, properties or {}, exact)
             except (CommitFailedException, ValidationException):
                 raise Busy(
                     f"another writer changed table {name} of tenant '{self.tenant.name}' at the same time:"
                     " nothing of these rows was published, run this again"
                 ) from None
 
-    def _prepare(self, name: str, schema: pa.Schema) -> Table:
+    def _prepare(self, name: str, schema: pa.Schema, properties: dict[str, str], exact: bool) -> Table:
         table = self.table(name)
         if table is None:
-            return self.catalog.create_table_if_not_exists(name, schema=schema, properties=_PROPERTIES)
+            return self.catalog.create_table_if_not_exists(name, schema=schema, properties=_PROPERTIES | properties)
+        if exact:
+            return table
         known = table.schema().as_arrow()
         if set(schema.names) - set(known.names):
             with table.update_schema() as update:
@@ -170,7 +185,7 @@ class Lake:
             name: `<namespace>.<table>`.
             columns: which ones; None is all.
             where: an Iceberg expression or its text.
-            snapshot_id: the version to read; None is the newest.
+            snapshot_id: the version to read, with the columns of its time; None is the newest.
 
         Raises:
             LeadwiseError: nothing was written to that table yet.
@@ -201,13 +216,23 @@ class Lake:
 
 
 def _replace(
-    table: Table, schema: pa.Schema, batches: Batches, stale: BooleanExpression, summary: dict[str, str]
+    table: Table,
+    schema: pa.Schema,
+    batches: Batches,
+    stale: BooleanExpression,
+    summary: dict[str, str],
+    properties: dict[str, str],
+    exact: bool,
 ) -> int | None:
     stream = (batch.cast(schema) if batch.schema != schema else batch for batch in batches if batch.num_rows)
     first = next(iter_ := iter(stream), None)
     with table.transaction() as transaction, warnings.catch_warnings():
         # Replacing nothing is the ordinary first write, not worth a warning.
         warnings.filterwarnings("ignore", message="Delete operation did not match")
+        if exact:
+            refit(transaction, schema)
+        if any(table.properties.get(key) != value for key, value in properties.items()):
+            transaction.set_properties(properties)
         if table.current_snapshot() is not None:
             transaction.delete(stale, snapshot_properties=summary)
         if first is not None:
@@ -235,15 +260,6 @@ def stream(
 def _record_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
     for table in tables:
         yield from table.to_batches()
-
-
-def plain(kind: pa.DataType) -> pa.DataType:
-    """The type that went in: Iceberg hands out large strings and binaries where plain ones did."""
-    if pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_large_binary(kind):
-        return pa.binary()
-    return kind
 
 
 def _append(transaction: Transaction, table: Table, batches: Iterator[pa.RecordBatch], summary: dict[str, str]) -> None:
@@ -275,3 +291,31 @@ def _by_file(table: Table, scan: DataScan) -> Iterator[pa.RecordBatch]:
 def _plain_reader(full: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
     schema = pa.schema([pa.field(field.name, plain(field.type)) for field in full])
     return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
+
+
+def write_anew(transaction: Transaction, table: Table, names: dict[str, str]) -> None:
+    """Replace all rows of a table by themselves, in the columns that the transaction gave it.
+
+    Memory stays at one data file.
+
+    Args:
+        transaction: on the table; its columns are those of now.
+        table: as it was before.
+        names: of each column that has values, its name before.
+    """
+    columns = transaction.table_metadata.schema().as_arrow()
+    schema = pa.schema([pa.field(field.name, plain(field.type)) for field in columns])
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in _by_file(table, table.scan()):
+            arrays = [
+                batch.column(names[field.name]).cast(field.type)
+                if field.name in names
+                else pa.nulls(batch.num_rows, field.type)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    summary = {"leadwise.written": "anew"}
+    transaction.delete(AlwaysTrue(), snapshot_properties=summary)
+    _append(transaction, table, rows(), summary)

@@ -30,6 +30,7 @@ class PinnedLake(Lake):
         """
         super().__init__(tenant)
         self._given = snapshots
+        self.fixed = snapshots is not None
         self._tables: dict[str, Table | None] = {}
 
     def table(self, name: str) -> Table | None:

@@ -10,6 +10,8 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.expressions import In
 
+from pipelines.lake.evolve import as_of_today
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -102,8 +104,11 @@ def difference(lake: "Lake", outcome: "Outcome") -> Difference:
         _keep(connection, "before", _stored(lake, f"quarantine.{outcome.name}", batches), outcome.bad.schema)
         _keep(connection, "after", _staged(outcome.bad), outcome.bad.schema)
         _found(connection, outcome.clean)
-        old = _by_day(connection, _stored(lake, f"clean.{outcome.name}", batches), outcome.clean.schema)
-        new = _by_day(connection, _staged(outcome.clean), outcome.clean.schema)
+        schema = outcome.clean.schema
+        system = pa.schema([field for field in schema if field.name.startswith("_")])
+        stored = as_of_today(lake, outcome.contract, system, In("_batch_id", list(batches)))
+        old = _by_day(connection, stored, schema)
+        new = _by_day(connection, _staged(outcome.clean), schema)
         days = {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
         [[bad_before]], [[bad_after]] = (
             connection.sql(f'SELECT count(*) FROM "{name}"').fetchall() for name in ("before", "after")

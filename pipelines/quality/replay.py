@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from expectations.contract import load_contracts
 from pipelines.core.errors import BatchRejected, NotReady
 from pipelines.core.interval import DAY, Interval, midnight, utc_now
 from pipelines.core.locks import exclusive
@@ -12,6 +13,7 @@ from pipelines.core.report import Report
 from pipelines.lake.catalog import Lake
 from pipelines.lake.identities import Identities
 from pipelines.lake.pinned import PinnedLake
+from pipelines.quality.contracts import apply_changes, refuse_breaking
 from pipelines.quality.difference import Difference, difference
 from pipelines.quality.validate import bound, judged, publish, workplace
 
@@ -93,6 +95,9 @@ def replay(
 
     lake = Lake(tenant)
     with exclusive(tenant, "validate"):
+        changed = refuse_breaking(tenant, lake, load_contracts(tenant.contracts_dir))
+        if not dry_run:
+            apply_changes(lake, changed)
         chosen = select(tenant, lake, interval, table, rule)
         result = _Result(notes=list(chosen.notes))
         for span, tables in chosen.daily:
@@ -120,7 +125,6 @@ def _daily(tenant: "Tenant", span: Interval, tables: Collection[str]) -> Iterato
 
 def _dated_by_run(tenant: "Tenant", tables: Collection[str]) -> bool:
     """Whether a mapping gives rows that are no rows of a source: those arrive when the run that judged them ends."""
-    from expectations.contract import load_contracts
     from feature_repo.mappings import load_mappings
     from pipelines.quality.lineage import carry
 

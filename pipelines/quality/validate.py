@@ -8,15 +8,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from expectations.contract import load_contracts
 from pipelines.core.errors import BatchRejected
 from pipelines.core.interval import Interval, midnight, utc_now
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.lake.catalog import Lake
+from pipelines.lake.evolve import PROPERTY, told
 from pipelines.lake.identities import Identities
 from pipelines.lake.pinned import PinnedLake
 from pipelines.quality import docs
 from pipelines.quality.binding import prepare
+from pipelines.quality.contracts import apply_changes, refuse_breaking
 from pipelines.quality.mapped import Mapped
 from pipelines.quality.quiet import quiet
 from pipelines.quality.sources import check_named, collected
@@ -38,10 +41,11 @@ def validate(tenant: "Tenant", interval: Interval) -> Report:
     Raises:
         BatchRejected: a column is missing, unknown or of another type, or too many rows are bad.
         NotReady: a source was not ingested for these days.
-        ContractError, SqlError: the contract or the mapping fails.
+        ContractError, SqlError: the contract or the mapping fails, or a contract that changed breaks what there is.
     """
     lake = Lake(tenant)
     with exclusive(tenant, "validate"), workplace(tenant) as folder:
+        changed = refuse_breaking(tenant, lake, load_contracts(tenant.contracts_dir))
         raw = PinnedLake(tenant)  # it is read twice, and `ingest` may be at work
         plans = bound(tenant, raw, interval)
         identities = Identities(lake)
@@ -50,11 +54,12 @@ def validate(tenant: "Tenant", interval: Interval) -> Report:
         refused = [one.rejected for one in outcomes if one.rejected]
         if refused:
             raise BatchRejected(refused[0])
+        notes = apply_changes(lake, changed)
         identities.commit()
         for outcome in outcomes:
             # Bad rows first: a run that is killed in between never shows clean rows without their quarantine.
             publish(lake, outcome, ("quarantine", "clean"))
-    return _report(tenant, interval, outcomes, page)
+    return _report(tenant, interval, outcomes, page, notes)
 
 
 @contextmanager
@@ -93,7 +98,6 @@ def bound(
         NotReady: a source was not ingested for these days.
         ContractError, SqlError: the contract or the mapping fails.
     """
-    from expectations.contract import load_contracts
     from feature_repo.mappings import load_mappings
     from feature_repo.sql import tables_of
 
@@ -142,11 +146,12 @@ def publish(lake: Lake, outcome: "Outcome", order: Sequence[str]) -> None:
         stage = stages[namespace]
         name = f"{namespace}.{outcome.name}"
         if stage.rows or lake.exists(name):
-            lake.write(name, stage.schema, stage.read(), replace=replace)
+            properties = {PROPERTY: told(outcome.contract)} if namespace == "clean" else {}
+            lake.write(name, stage.schema, stage.read(), replace=replace, properties=properties)
 
 
-def _report(tenant: "Tenant", interval: Interval, outcomes: "list[Outcome]", page: Path) -> Report:
-    report = Report("validate", tenant.name, interval)
+def _report(tenant: "Tenant", interval: Interval, outcomes: "list[Outcome]", page: Path, notes: list[str]) -> Report:
+    report = Report("validate", tenant.name, interval, notes=notes)
     report.counts = {
         "rows": sum(one.clean.rows for one in outcomes),
         "quarantined": sum(one.bad.rows for one in outcomes),

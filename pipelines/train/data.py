@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.core.errors import ConfigError
+from pipelines.core.errors import ConfigError, NotReady
 from pipelines.registry.frames import frame
 from pipelines.train.split import EVENT_TIME, KNOWN_AT, LABEL, Split, check, matured, ordered, split
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from expectations.contract import Contract
-    from feature_repo.definitions import Definitions, Kind, Query
+    from feature_repo.definitions import Definitions, Kind, Query, View
     from pipelines.core.interval import Interval
     from pipelines.core.tenant import Tenant
     from pipelines.lake.catalog import Lake
@@ -109,7 +109,7 @@ def training_set(
     All is read from the versions that the tables have at the start, or that a `PinnedLake` gives.
 
     Raises:
-        NotReady: no features yet, or too little data to learn from or judge by.
+        NotReady: no features yet, rows of an older definition, or too little data to learn from or judge by.
         SqlError: the label's SQL fails.
         ConfigError: an unknown target, or one without a model feature.
     """
@@ -130,13 +130,15 @@ def training_set(
     names = [name for name, _ in features]
     rows = ordered(joined, label.entity, names)
     views = definitions.views_of(label.entity)
+    if not pinned.fixed:
+        _refuse_older(tenant, pinned, views)
     return TrainingSet(
         target=target,
         features=features,
         rows=rows.select([EVENT_TIME, LABEL, *names]),
         parts=split(rows, share),
         snapshots=snapshots | {f"features.{view.name}": pinned.snapshot_id(f"features.{view.name}") for view in views},
-        sql={f"label.{target}": label.sql_hash} | {f"features.{view.name}": view.sql_hash for view in views},
+        sql=definitions.hashes(target),
         as_of=interval.as_of.isoformat(),
         keys=rows.select([label.entity, KNOWN_AT]),
         source=texts(contracts, label, views),
@@ -154,3 +156,15 @@ def _labels(
     with AsOf(lake, contracts, label.tables) as views:
         rows = rows_of(views, label, interval.as_of, {"horizon_days": horizon}).read_all()
         return rows, {f"clean.{name}": snapshot for name, snapshot in views.snapshots.items()}
+
+
+def _refuse_older(tenant: Tenant, lake: Lake, views: list[View]) -> None:
+    """Raise NotReady where stored rows are not of the definition that the run will name."""
+    from pipelines.features.history import older_rows
+
+    for view in views:
+        if rows := older_rows(lake, view):
+            raise NotReady(
+                f"{rows} rows of view '{view.name}' were computed by an older {view.path.name}:"
+                f" run `leadwise features --tenant {tenant.name} --rewrite` first, then train"
+            )

@@ -238,7 +238,6 @@ def _changed_since(tenant: Tenant, made: MadeBy) -> list[str]:
         today = load_definitions(tenant, load_contracts(tenant.contracts_dir))
     except LeadwiseError as error:
         return [f"today's SQL can't be read ({error}); the run's own was used"]
-    now = {f"features.{name}": view.sql_hash for name, view in today.views.items()}
-    now |= {f"label.{name}": label.sql_hash for name, label in today.labels.items()}
+    now = today.hashes(made.target) if made.target in today.labels else {}
     changed = [name for name, old in made.sql.items() if now.get(name) != old]
     return [f"the SQL of {', '.join(changed)} changed since: the run's own was used"] if changed else []

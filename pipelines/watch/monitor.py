@@ -62,6 +62,7 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
     from pipelines.registry.champion import load_champion
+    from pipelines.registry.definitions import note_on_age
 
     targets = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
@@ -75,6 +76,7 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
             with progress(f"monitor: {name}"):
                 current = _current(tenant, lake, definitions, spine, champion)
                 _judge(tenant, interval, lake, definitions, name, champion, current, report)
+            report.notes += note_on_age(champion.tags, definitions, name, champion.version)
     return report
 
 
@@ -131,20 +133,19 @@ def _judge(
     """Compare, and write what was found."""
     reference = _reference(tenant, target, champion)
     kinds, left_out = compared(definitions, str(current.columns[0]), current)
-    if absent := [name for name in kinds if name not in reference.columns]:
-        raise NotReady(
-            f"the champion of '{target}' (version {champion.version}) was trained without '{absent[0]}':"
-            " train and promote with the features of today first"
-        )
+    fresh = [name for name in kinds if name not in reference.columns]
+    kinds = {name: kind for name, kind in kinds.items() if name not in fresh}
     suffix = "" if len(tenant.params.train.targets) == 1 else f"_{target}"
     folder = tenant.reports_dir / interval.label
     with replacing(folder / f"drift{suffix}.html", folder / f"drift{suffix}.json") as (page, verdict):
         drift = compare(reference, current, kinds, tenant.params.monitor, page)
         head = {"date": interval.label, "target": target, "model_version": str(champion.version)}
-        sizes = {"reference_rows": len(reference), "current_rows": len(current), "left_out": left_out}
+        sizes = {"reference_rows": len(reference), "current_rows": len(current), "left_out": [*left_out, *fresh]}
         verdict.write_text(json.dumps({**head, **drift.to_dict(), **sizes}, indent=1) + "\n", encoding="utf-8")
     _write(lake, interval, target, str(champion.version), drift)
     _tell(tenant, target, drift, min(len(reference), len(current)), report)
+    if fresh:
+        report.notes.append(f"'{target}': version {champion.version} does not know {', '.join(fresh)}: left out")
     if left_out:
         report.notes.append(f"all candidates share one instant: {', '.join(left_out)} can't drift and were left out")
     report.notes.append(f"report: {folder / f'drift{suffix}.html'}")

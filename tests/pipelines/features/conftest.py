@@ -13,7 +13,7 @@ from expectations.contract import Contract, load_contracts
 from feature_repo.definitions import Definitions, load_definitions
 from pipelines.core.interval import Interval
 from pipelines.core.tenant import Tenant
-from pipelines.features.compute import compute, table_of
+from pipelines.features.compute import Written, compute, table_of
 from pipelines.features.join import point_in_time
 from pipelines.lake.catalog import Lake
 
@@ -89,8 +89,8 @@ class World:
         self.lake.write(f"clean.{table}", schema, [data], replace=("_batch_id", [batch]))
         self.planted.setdefault(table, []).extend(full)
 
-    def compute(self, interval: Interval) -> dict[str, int]:
-        return compute(self.tenant, interval, self.definitions, self.contracts, self.lake)
+    def compute(self, interval: Interval, rewrite: bool = False) -> dict[str, Written]:
+        return compute(self.tenant, interval, self.definitions, self.contracts, self.lake, rewrite=rewrite)
 
     def stored(self, view: str) -> pa.Table:
         """All stored rows of a view in a fixed order, without the wall clock."""

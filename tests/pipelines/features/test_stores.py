@@ -175,18 +175,37 @@ def test_a_value_that_a_correction_took_away_leaves_the_online_store(world: Worl
     assert online(world, at(3), ["silent"])["messages_7d"] == [0]
 
 
-def test_rows_of_an_older_sql_are_told(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(world)
-    features(world.tenant, days(0, 2))
+def edited(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str, old: str, new: str) -> Tenant:
+    """The tenant after a line of a view's SQL was changed."""
     shutil.copytree(world.tenant.settings.feature_repo, tmp_path / "repo", ignore=shutil.ignore_patterns("*.py"))
     monkeypatch.setenv("LEADWISE_FEATURE_REPO", str(tmp_path / "repo"))
-    edited = tmp_path / "repo" / "sms" / "features_market.sql"
-    edited.write_text(edited.read_text().replace("interval 7 days", "interval 14 days"))
+    path = tmp_path / "repo" / "sms" / f"features_{view}.sql"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return Tenant.load("demo")
 
-    mended = Tenant.load("demo")
 
-    assert any("features_market.sql" in note for note in features(mended, days(2, 3)).notes)
-    assert features(mended, days(0, 3)).notes == []
+def test_two_definitions_are_never_mixed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(world)
+    features(world.tenant, days(0, 2))
+    before = world.lake.snapshot_id("features.market")
+    changed = edited(world, tmp_path, monkeypatch, "market", "interval 7 days", "interval 14 days")
+
+    with pytest.raises(NotReady, match=r"view 'market'.*features_market.sql.*--rewrite"):
+        features(changed, days(2, 3))
+    assert world.lake.snapshot_id("features.market") == before
+
+    notes = features(changed, days(0, 3)).notes  # over all that is stored: nothing is left to be mixed with
+    assert any("history of view 'market' was written anew" in note for note in notes)
+    assert features(changed, days(3, 4)).notes == []
+
+
+def test_a_comment_is_no_change(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(world)
+    features(world.tenant, days(0, 2))
+    changed = edited(world, tmp_path, monkeypatch, "market", "with week as", "-- a word\nWITH   week AS")
+    assert features(changed, days(2, 3)).notes == []
 
 
 def test_apply_does_nothing_the_second_time(world: World) -> None:
