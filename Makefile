@@ -36,8 +36,8 @@ up: setup ## a living Airflow and MLflow's UI, until Ctrl-C; the simulated marke
 test: setup ## all tests
 	$(BIN)/python -m pytest
 
-soak: setup ## every step killed 200 times, and at every commit; about half an hour
-	$(BIN)/python -m pytest -vv -m "soak or not soak" tests/failure
+soak: setup ## every step killed 200 times, 300 drawn histories against the oracle; some hours
+	$(BIN)/python -m pytest -vv -m "soak or not soak" tests/failure tests/oracle
 
 check: setup ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .

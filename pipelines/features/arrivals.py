@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.expressions import AlwaysTrue, NotEqualTo
 
+from pipelines.collect.files import BULK
 from pipelines.core.interval import Interval, utc_now
 from pipelines.lake.asof import stored
 
@@ -92,18 +93,21 @@ def remember(lake: "Lake", now: _Prints, interval: Interval) -> None:
     lake.write(ARRIVALS, _SCHEMA, [pa.Table.from_pylist(rows, _SCHEMA)], replace=AlwaysTrue())
 
 
-def fingerprints(connection: duckdb.DuckDBPyConnection, contracts: "Mapping[str, Contract]") -> _Prints:
+def fingerprints(lake: "Lake", connection: duckdb.DuckDBPyConnection, contracts: "Mapping[str, Contract]") -> _Prints:
     """Number and fingerprint of the rows that count from a midnight on, by table.
 
     A row counts from the first midnight at or after its arrival on, unless a newer version of its key does too. An
     empty cell adds nothing, so that a column a contract gains later changes no fingerprint.
 
     Args:
+        lake: of the tenant.
         connection: of an `AsOf`.
         contracts: of the tables it holds.
     """
     found: _Prints = {}
     for name, contract in contracts.items():
+        if _arrives_anew(lake, contract):
+            continue
         cells = [
             f'CASE WHEN "{column}" IS NULL THEN 0::UBIGINT ELSE hash(\'{column}\', "{column}") END'
             for column in sorted(contract.clean_columns)
@@ -117,6 +121,16 @@ def fingerprints(connection: duckdb.DuckDBPyConnection, contracts: "Mapping[str,
         ).fetchall()
         found |= {(name, day): (count, text) for day, count, text in rows}
     return found
+
+
+def _arrives_anew(lake: "Lake", contract: "Contract") -> bool:
+    """Whether the table is one file that says nothing of arrival: each run brings all of it again, as of its own end.
+
+    What it held before is known no more, so its old days can't be computed again and are left as they are.
+    """
+    if contract.arrived_at or contract.arrival_delay is not None:
+        return False
+    return lake.count(f"clean.{contract.name}", NotEqualTo("_batch_id", BULK)) == 0
 
 
 def _midnight(column: str) -> str:

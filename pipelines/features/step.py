@@ -48,7 +48,7 @@ def features(tenant: "Tenant", interval: Interval) -> Report:
         whole = was_touched(tenant)
         touch(tenant)
         with tables_of(tenant, definitions, contracts) as asof:
-            known = arrivals.fingerprints(asof.connection, {name: contracts[name] for name in asof.snapshots})
+            known = arrivals.fingerprints(lake, asof.connection, {name: contracts[name] for name in asof.snapshots})
             wide, again = arrivals.due(lake, known, interval)
             rows = compute(tenant, wide, definitions, contracts, lake, asof)
         arrivals.remember(lake, known, wide)

@@ -1,20 +1,10 @@
-"""The scenes of the failure tests, and the soak: many more kills, asked for by `make soak`."""
+"""The scenes of the failure tests."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.failure.scenes import Scene, scenes
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the soak out unless the marker is asked for by name."""
-    if "soak" in (config.option.markexpr or ""):
-        return
-    soaking = [item for item in items if item.get_closest_marker("soak")]
-    if soaking:
-        config.hook.pytest_deselected(items=soaking)
-        items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
 @pytest.fixture(scope="session")
