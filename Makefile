@@ -46,7 +46,7 @@ test: setup ## all tests
 test-services: setup ## tests of lake, features, models and delivery again, with LEADWISE_PROFILE=services
 	$(BIN)/python -m pytest --services -m "not local" $(addprefix tests/,$(SERVED)) $(OPTIONS)
 
-soak: setup ## 200 kills, a kill at every commit, 300 histories against the oracle
+soak: setup ## every step killed 200 times, 300 drawn histories against the oracle; some hours
 	$(BIN)/python -m pytest -vv -m "soak or not soak" tests/failure tests/oracle
 
 check: setup ## ruff, mypy --strict, import layers
