@@ -23,16 +23,6 @@ BANK_FILE = REAL_DATA / "bank_marketing" / "bank-full.csv"
 MakeTenant = Callable[..., Tenant]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the soak out unless the marker is asked for by name."""
-    if "soak" in (config.option.markexpr or ""):
-        return
-    soaking = [item for item in items if item.get_closest_marker("soak")]
-    if soaking:
-        config.hook.pytest_deselected(items=soaking)
-        items[:] = [item for item in items if not item.get_closest_marker("soak")]
-
-
 def write_params(path: Path, change: dict[str, Any]) -> Path:
     """The repository's params.yaml with `change` laid over it, at `path`."""
     base = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
