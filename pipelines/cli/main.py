@@ -13,6 +13,7 @@ from pipelines.cli import (
     experiments,
     init,
     market,
+    parity,
     privacy,
     reference,
     replay,
@@ -43,7 +44,7 @@ by itself, again and again: it replaces what it wrote before.
 """,
 )
 
-for group in (run, up, init, market, steps, replay, serve, state, experiments, privacy, ask, doctor, reference):
+for group in (run, up, init, market, steps, replay, serve, state, parity, experiments, privacy, ask, doctor, reference):
     group.register(app)
 
 

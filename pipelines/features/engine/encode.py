@@ -175,6 +175,17 @@ def unpack_keys(entity: str, found: Iterable[bytes], tail: bytes = b"") -> list[
     return entities
 
 
+def key_tail(key: bytes) -> bytes:
+    """What follows the entity in a key, whichever entity it is of; nothing where it is no such key."""
+    if len(key) < 12:
+        return b""
+    entity = key[12 : 12 + struct.unpack_from("<I", key, 8)[0]].decode(errors="replace")
+    start = len(head := key_head(entity)) + 8
+    if not key.startswith(head) or len(key) < start:
+        return b""
+    return key[start + struct.unpack_from("<I", key, start - 4)[0] :]
+
+
 def stamps(column: pa.ChunkedArray, encode_one: Callable[[datetime], _One]) -> list[_One]:
     """Times as `encode_one` writes them, asked once for equal ones."""
     encoded = column.combine_chunks().dictionary_encode()

@@ -67,6 +67,8 @@ def test_keys_are_those_of_feast_and_can_be_read_back(kind: pa.DataType, data: s
     assert encode.unpack_keys(name, found) == values
     tailed = [key + b"shop" for key in found]
     assert encode.unpack_keys(name, [*tailed, b"", encode.key_head(name)], b"shop") == values
+    assert [encode.key_tail(key) for key in tailed] == [b"shop"] * len(values)
+    assert encode.key_tail(b"") == encode.key_tail(b"\xff" * 40) == b""
     assert encode.unpack_keys(name, tailed, b"hop") == encode.unpack_keys(name + "_", found) == []
 
 
