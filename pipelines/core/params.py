@@ -126,6 +126,7 @@ class MonitorParams(Strict):
     numeric: DriftMethod
     categorical: DriftMethod
     share: float = Field(gt=0, le=1, description="share of drifted columns that counts as drift of the whole")
+    parity_rows: int = Field(1000, ge=1, description="entities whose online values are compared with the lake")
 
 
 class RetentionParams(Strict):

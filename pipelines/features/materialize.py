@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _TOUCHED = "touched"
 """A file that stands while rows change: after a run that was cut off, what is online is not taken for granted."""
 
+_ASKED = 1_000
+"""Entities asked for at once."""
+
+_NOTHING = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time that Feast's Redis store gives for an entity that it does not hold."""
+
 _LOOKED_UP = 20
 """Entities that tell whether the online store still holds what was written."""
 
@@ -105,17 +111,25 @@ def _materialize_view(store: "FeatureStore", view: View, after: datetime | None,
 
 def _lost(store: "FeatureStore", lake: Lake, view: View, mark: datetime) -> bool:
     """Whether entities that were written are not online: the store was emptied, or is another one."""
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.type_map import python_values_to_proto_values
-
     rows = lake.scan(table_of(view), columns=[view.entity], where=f"{AS_OF} <= '{mark.isoformat()}'")
     first = next((batch for batch in rows if batch.num_rows), None)
     if first is None:
         return False
-    some = first.column(0)[:_LOOKED_UP].to_pylist()
+    return None in stored_times(store, view, first.column(0)[:_LOOKED_UP].to_pylist())
+
+
+def stored_times(store: "FeatureStore", view: View, entities: list[str | int]) -> list[datetime | None]:
+    """The time of each entity's row in the online store, whichever it is; None where there is none."""
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.type_map import python_values_to_proto_values
+
+    times: list[datetime | None] = []
     with quiet():
         feature_view = store.get_feature_view(view.name)
-        values = python_values_to_proto_values(some, feature_view.entity_columns[0].dtype.to_value_type())
-        keys = [EntityKey(join_keys=[view.entity], entity_values=[value]) for value in values]
-        found = store._get_provider().online_read(store.config, feature_view, keys, [view.features[0].name])
-    return any(time is None for time, _ in found)
+        kind = feature_view.entity_columns[0].dtype.to_value_type()
+        for start in range(0, len(entities), _ASKED):
+            values = python_values_to_proto_values(entities[start : start + _ASKED], kind)
+            keys = [EntityKey(join_keys=[view.entity], entity_values=[value]) for value in values]
+            found = store._get_provider().online_read(store.config, feature_view, keys, [view.features[0].name])
+            times += [None if time == _NOTHING else time for time, _ in found]
+    return times

@@ -149,12 +149,14 @@ def feature_status(tenant: "Tenant") -> dict[str, dict[str, int]]:
     """`{view: {"rows", "online_entities"}}`, zeros before the first run. Does not load Feast."""
     lake = Lake(tenant)
     names = sorted(path.stem.removeprefix("features_") for path in tenant.sql_dir.glob("features_*.sql"))
-    online = _online_entities(tenant)
+    online = _online_entities(tenant, names)
     return {name: {"rows": lake.count(f"features.{name}"), "online_entities": online.get(name, 0)} for name in names}
 
 
-def _online_entities(tenant: "Tenant") -> dict[str, int]:
-    """Entities in the online store by view, counted in Feast's own SQLite tables."""
+def _online_entities(tenant: "Tenant", names: list[str]) -> dict[str, int]:
+    """Entities in the online store by view, counted in Feast's own tables or hashes."""
+    if tenant.settings.online_url is not None:
+        return _redis_entities(tenant, tenant.settings.online_url, names)
     file = tenant.feast_dir / "online.db"
     if not file.is_file():
         return {}
@@ -171,3 +173,13 @@ def _online_entities(tenant: "Tenant") -> dict[str, int]:
         }
     finally:
         connection.close()
+
+
+def _redis_entities(tenant: "Tenant", url: str, names: list[str]) -> dict[str, int]:
+    from redis import Redis
+
+    from pipelines.features.address import reached
+    from pipelines.features.engine.redis import count_entities
+
+    with reached(tenant.settings), Redis.from_url(url) as client:
+        return count_entities(client, tenant.feast_project, names)

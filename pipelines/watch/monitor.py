@@ -1,4 +1,4 @@
-"""The monitor step: today's candidates and their scores against the sample the champion was trained on."""
+"""The monitor step: candidates and scores against the sample the champion was trained on; online against the lake."""
 
 import json
 from dataclasses import asdict
@@ -47,6 +47,8 @@ FEW = 1000
 def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
     """Judge the drift of features and scores as of the end of `interval`; write the report and the verdicts.
 
+    Compares the online store with the lake too, on `params.monitor.parity_rows` entities.
+
     Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` where the tenant has
     several targets), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at.
 
@@ -77,7 +79,22 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
                 current = _current(tenant, lake, definitions, spine, champion)
                 _judge(tenant, interval, lake, definitions, name, champion, current, report)
             report.notes += note_on_age(champion.tags, definitions, name, champion.version)
+        _compare_stores(tenant, definitions, report)
     return report
+
+
+def _compare_stores(tenant: Tenant, definitions: "Definitions", report: Report) -> None:
+    """Report the share of a sample whose online values are not those of the lake: it must be 0."""
+    from pipelines.features.parity import parity
+
+    found = parity(tenant, definitions, tenant.params.monitor.parity_rows)
+    report.counts |= {"parity_checked": found.checked, "parity_differing_share": found.share}
+    if found.differing:
+        first = found.differences[0]
+        report.notes.append(
+            f"{found.differing} of {found.checked} entities are not online what they are in the lake, such as feature"
+            f" '{first.feature}' of view '{first.view}' for {first.entity}: see `leadwise parity`"
+        )
 
 
 def sampled(spine: pa.Table, tenant: Tenant) -> pa.Table:

@@ -47,7 +47,7 @@ class Writer(Protocol):
         """Put rows in the place of those stored; rows that are newer than `until` stay."""
 
     def entities(self, rows: int) -> Iterator[list[str | int]]:
-        """Entities that are stored, about so many at a time."""
+        """Entities of which something is stored, at least of this view, about so many at a time."""
 
     def remove(self, entities: pa.Array, until: datetime) -> int:
         """Take entities out, unless their rows are newer than `until`; returns how many there were."""
@@ -107,9 +107,9 @@ def writer_of(store: "OnlineStore", config: "RepoConfig", view: FeatureView) -> 
         plain_table = not told.vector_enabled and not told.enable_openai_compatible_store
         return SqliteWriter(store, config, view) if plain_table else None
     if told.type == "redis" and told.redis_type == "redis" and not told.key_ttl_seconds:
-        from pipelines.features.engine.redis import RedisWriter
+        from pipelines.features.engine.redis import FEATURES, RedisWriter
 
-        return RedisWriter(store, config, view)
+        return RedisWriter(store, config, view) if len(view.features) <= FEATURES else None
     return None
 
 

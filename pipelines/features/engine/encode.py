@@ -1,7 +1,7 @@
 """Arrow columns as Feast's online stores hold them: bytes of its messages and keys, without making the messages."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -160,17 +160,30 @@ def keys(entity: str, column: pa.ChunkedArray) -> list[bytes]:
     return [head + struct.pack("<I", len(text)) + text for text in texts]
 
 
-def unpack_key(entity: str, key: bytes) -> tuple[str | int | None, bytes]:
-    """The entity in a key, and what follows it; (None, b"") where the key is no key of this entity."""
+def unpack_keys(entity: str, found: Iterable[bytes], tail: bytes = b"") -> list[str | int]:
+    """The entities of those keys that are of this entity and end in `tail`, in their order."""
     head = key_head(entity)
     start = len(head) + 8
+    entities: list[str | int] = []
+    for key in found:
+        if not key.startswith(head) or len(key) < start:
+            continue
+        kind, length = struct.unpack_from("<II", key, len(head))
+        if key[start + length :] == tail:
+            value = key[start : start + length]
+            entities.append(value.decode() if kind == _KEY_TYPES[STRING] else struct.unpack("<q", value)[0])
+    return entities
+
+
+def key_tail(key: bytes) -> bytes:
+    """What follows the entity in a key, whichever entity it is of; nothing where it is no such key."""
+    if len(key) < 12:
+        return b""
+    entity = key[12 : 12 + struct.unpack_from("<I", key, 8)[0]].decode(errors="replace")
+    start = len(head := key_head(entity)) + 8
     if not key.startswith(head) or len(key) < start:
-        return None, b""
-    kind, length = struct.unpack_from("<II", key, len(head))
-    value, rest = key[start : start + length], key[start + length :]
-    if kind == _KEY_TYPES[INT64]:
-        return struct.unpack("<q", value)[0], rest
-    return value.decode(), rest
+        return b""
+    return key[start + struct.unpack_from("<I", key, start - 4)[0] :]
 
 
 def stamps(column: pa.ChunkedArray, encode_one: Callable[[datetime], _One]) -> list[_One]:

@@ -57,6 +57,26 @@ class Newest:
         for batch in reader.to_arrow_reader(ROWS):
             yield pa.Table.from_batches([_seen_as(batch, self._schema)])
 
+    def sample(self, rows: int | None, seed: int) -> list[str | int]:
+        """So many of the entities, drawn by the seed; None is all of them, in the order of the keys."""
+        drawn = f" USING SAMPLE reservoir({rows} ROWS) REPEATABLE ({seed})" if rows is not None else ""
+        entities = f'SELECT "{self._columns.entity}" FROM newest{drawn}'
+        order = _key_order(self._columns.entity, self.kind)
+        found = self._connection.execute(f"SELECT * FROM ({entities}) ORDER BY {order}").fetchall()
+        return [row[0] for row in found]
+
+    def of(self, entities: list[str | int]) -> pa.Table:
+        """A row for each of `entities`, in their order: its features, and null for one that has no row."""
+        places = pa.array(range(len(entities)), pa.int64())
+        self._connection.register("_given", pa.table({"_one": pa.array(entities, self.kind), "_place": places}))
+        picked = ", ".join(f'newest."{name}"' for name in self._columns.features)
+        rows = self._connection.sql(
+            f'SELECT {picked} FROM _given LEFT JOIN newest ON newest."{self._columns.entity}" = _one ORDER BY _place'
+        ).to_arrow_table()
+        self._connection.unregister("_given")
+        schema = pa.schema([self._schema.field(name) for name in self._columns.features])
+        return pa.Table.from_batches([_seen_as(one, schema) for one in rows.to_batches()], schema)
+
     def missing(self, entities: Iterable[str | int]) -> list[str | int]:
         """Those of `entities` that have no row here."""
         given = pa.table({"_one": pa.array(list(entities), self.kind)})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipelines.features.engine.encode import encode, keys, stamps, unpack_key
+from pipelines.features.engine.encode import encode, keys, stamps, unpack_keys
 
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
@@ -42,17 +42,14 @@ class SqliteWriter:
         names = sorted(features)  # the order of the store's key
         columns = [encode(part.column(name), features[name]) for name in names]
         # One statement an entity: SQLite is asked once for all of its features.
-        places = ", ".join(f"(?1, ?{3 + 3 * n}, ?{4 + 3 * n}, ?{5 + 3 * n}, ?2, NULL)" for n in range(len(names)))
+        places = ", ".join(f"(?1, {_text(name)}, ?{3 + 2 * n}, ?{4 + 2 * n}, ?2, NULL)" for n, name in enumerate(names))
         upsert = (
             f"INSERT INTO {self._table} AS t (entity_key, feature_name, value, value_text, event_ts, created_ts)"
             f" VALUES {places} ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,"
             " value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = NULL"
             f" WHERE t.event_ts <= {_stamp(until)}"
         )
-        values = chain.from_iterable(
-            ([name] * part.num_rows, one.column(one.values), one.column(one.texts))
-            for name, one in zip(names, columns, strict=True)
-        )
+        values = chain.from_iterable((one.column(one.values), one.column(one.texts)) for one in columns)
         rows = zip(
             keys(self._entity, part.column(self._entity)), stamps(part.column(time), _stamp), *values, strict=True
         )
@@ -64,8 +61,7 @@ class SqliteWriter:
         cursor = self._connection.cursor()
         cursor.execute(f"SELECT DISTINCT entity_key FROM {self._table}")
         while found := cursor.fetchmany(rows):
-            values = (unpack_key(self._entity, key)[0] for (key,) in found)
-            yield [value for value in values if value is not None]
+            yield unpack_keys(self._entity, (key for (key,) in found))
 
     def remove(self, entities: pa.Array, until: datetime) -> int:
         """Take entities out, unless their rows are newer than `until`; returns how many there were."""
@@ -73,6 +69,10 @@ class SqliteWriter:
         with self._connection:
             gone = [self._connection.execute(delete, [key]).rowcount for key in keys(self._entity, entities)]
         return sum(bool(count) for count in gone)
+
+
+def _text(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _stamp(time: datetime) -> int:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -120,7 +120,7 @@ def test_what_is_newer_than_the_stretch_stays_whoever_wrote_it(make_repo: MakeRe
     (store.repo_path / "registry.db").unlink()  # nothing tells how far the store is
     store = opened("ours")
     materialize(store, ALL, DAY)
-    assert list(read(store, ["a"])["seen"]) == [ROWS[1]["seen"].replace(microsecond=0, tzinfo=_utc())]
+    assert read(store, ["a"])["seen"] == [ROWS[1]["seen"].replace(microsecond=0, tzinfo=UTC)]
     materialize(store, ALL, END)
     assert dump(store) == newest
 
@@ -164,9 +164,3 @@ def test_views_of_other_projects_and_entities_stay(make_repo: MakeRepo, redis_se
     left = dump_redis(redis_server, 0)
     assert {key: left[key] for key in held} == held
     assert len(left) == len(held) + 1
-
-
-def _utc() -> Any:
-    from datetime import UTC
-
-    return UTC

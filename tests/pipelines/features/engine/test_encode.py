@@ -64,8 +64,12 @@ def test_keys_are_those_of_feast_and_can_be_read_back(kind: pa.DataType, data: s
     wanted = [EntityKey(join_keys=[name], entity_values=[Value(**{field: one})]) for one in values]
     found = encode.keys(name, pa.chunked_array([pa.array(values, kind)]))
     assert found == [serialize_entity_key(one, 3) for one in wanted]
-    assert [encode.unpack_key(name, key + b"shop") for key in found] == [(one, b"shop") for one in values]
-    assert encode.unpack_key(name + "_", found[0] if found else b"") == (None, b"")
+    assert encode.unpack_keys(name, found) == values
+    tailed = [key + b"shop" for key in found]
+    assert encode.unpack_keys(name, [*tailed, b"", encode.key_head(name)], b"shop") == values
+    assert [encode.key_tail(key) for key in tailed] == [b"shop"] * len(values)
+    assert encode.key_tail(b"") == encode.key_tail(b"\xff" * 40) == b""
+    assert encode.unpack_keys(name, tailed, b"hop") == encode.unpack_keys(name + "_", found) == []
 
 
 @given(st.lists(MOMENTS, min_size=1))
