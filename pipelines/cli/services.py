@@ -24,7 +24,7 @@ def services(
     another terminal find them there: the lake on S3, catalogs and MLflow on PostgreSQL, the online store on Redis.
 
     - `leadwise services`
-    - `LEADWISE_PROFILE=services leadwise run --tenant demo`
+    - `LEADWISE_PROFILE=services leadwise run`
     """
     from pipelines.cli import show
     from pipelines.cli.live.endings import ends_on_signals, let_end

@@ -23,9 +23,9 @@ from pipelines.core.tenant import Tenant
 COMMANDS = {
     "run", "simulate", "ingest", "validate", "features", "train", "promote", "score", "monitor", "serve", "status",
     "experiments", "compare", "replay", "sql", "doctor", "reference", "up", "init", "airflow", "market", "reproduce",
-    "expire", "forget",
+    "expire", "forget", "parity", "plan", "services",
 }  # fmt: skip
-OF_ALL_TENANTS = {"reference", "up"}
+OF_ALL_TENANTS = {"reference", "up", "services"}
 
 
 def days(start: str, end: str) -> Interval:
