@@ -41,19 +41,17 @@ EVERYTHING = "1700, 1, 1"
 
 def run() -> list[Row]:
     """Whole and again, into both stores, each with Feast's two ways of writing."""
-    from tests.pipelines.features.servers import PROGRAM, RedisServer
+    from tests.pipelines.features.servers import RedisServer
 
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        server = RedisServer(root) if PROGRAM else None
+        server = RedisServer(root)
         try:
-            for kind, reach in (("SQLite", 4.5), ("Redis", 6.0)):
-                if kind == "SQLite" or server:
-                    rows += _side_by_side(root / kind, kind, reach, server if kind == "Redis" else None)
+            for kind, reach, store in (("SQLite", 4.5, None), ("Redis", 6.0, server)):
+                rows += _side_by_side(root / kind, kind, reach, store)
         finally:
-            if server:
-                server.kill()
+            server.kill()
     return rows
 
 

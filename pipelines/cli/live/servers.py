@@ -145,7 +145,7 @@ class Servers:
         lines = [f"bind {HOST}", f"port {url.port}", f"requirepass {url.password}", f'dir "{data}"', "appendonly yes"]
         config = data / "redis.conf"
         _write_secret(config, "\n".join(lines) + "\n")
-        return Service(REDIS, (str(_redis_program()), str(config)))
+        return Service(REDIS, (str(redis_program()), str(config)))
 
     def _s3(self) -> Service:
         program = Path(sys.executable).with_name("rclone")
@@ -239,7 +239,7 @@ def _postgres_programs() -> Path:
     return Path(POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)])
 
 
-def _redis_program() -> Path:
+def redis_program() -> Path:
     """Valkey, which goes on from the last free Redis and speaks its protocol."""
     name = f"{platform.system().lower()}-{platform.machine()}"
     try:

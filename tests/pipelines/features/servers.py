@@ -1,6 +1,5 @@
 """A real Redis for tests, on a free port of this machine."""
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -8,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli.live.servers import redis_program
 from tests.pipelines.collect.conftest import free_port
 
-PROGRAM = shutil.which("redis-server")
 PASSWORD = 'p:w/,"$1'
 
 
@@ -34,9 +33,8 @@ class RedisServer:
         return redis.Redis.from_url(self.url(database))
 
     def start(self) -> None:
-        assert PROGRAM is not None
         told = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "requirepass": PASSWORD}
-        command = [PROGRAM, *(text for name, value in told.items() for text in (f"--{name}", str(value)))]
+        command = [str(redis_program()), *(text for name, value in told.items() for text in (f"--{name}", str(value)))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         from redis import ConnectionError
 
@@ -57,8 +55,6 @@ class RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    if PROGRAM is None:
-        pytest.skip("there is no redis-server: install Debian's package redis-server")
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.kill()
