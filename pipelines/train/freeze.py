@@ -45,7 +45,7 @@ def freeze(tenant: Tenant, interval: Interval, target: str, path: Path) -> Repor
     lake = Lake(tenant)
     if not lake.names("clean"):
         raise NotReady(
-            f"tenant '{tenant.name}' has no data in {tenant.lake_url} yet:"
+            f"tenant '{tenant.name}' has no data in {tenant.lake_url.removeprefix('file://')} yet:"
             f" run {_first(tenant)} first, then freeze its training set"
         )
     contracts = load_contracts(tenant.contracts_dir)

@@ -74,14 +74,20 @@ class Oracle:
             known = event + HORIZON
             if event <= now and known <= now:
                 label = any(who == person and event < when <= known for who, when in visits)
-                rows.append({"person_id": person, "event_time": event, "known_at": known, "label": int(label)})
-        rows.sort(key=lambda row: (row["event_time"], row["person_id"], row["known_at"], row["label"]))
+                row = {"person_id": person, "event_time": event, "known_at": known, "label": int(label)}
+                rows.append(row | self.at(person, event))
+        rows.sort(key=_place)
         cut = len(rows) - round(len(rows) * HOLDOUT)
         for number, row in enumerate(rows):
             learnt = row["known_at"] <= rows[cut]["event_time"]
             row["part"] = "holdout" if number >= cut else "train" if learnt else "purged"
-            row |= self.at(row["person_id"], row["event_time"])
         return rows
+
+
+def _place(row: Row) -> list[Any]:
+    """What rows are ordered by: empty cells last, and the person only where all else is alike."""
+    columns = ("event_time", "known_at", "label", *FEATURES, "person_id")
+    return [(row[name] is None, "" if row[name] is None else row[name]) for name in columns]
 
 
 def _versions(folder: Path, table: str) -> Iterator[Version]:
