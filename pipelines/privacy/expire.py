@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import In, LessThanOrEqual
 
 from pipelines.collect import notes
+from pipelines.core.errors import Busy
 from pipelines.core.interval import DAY, midnight
 from pipelines.core.locks import HOUSEKEEPING, exclusive
 from pipelines.core.report import Report, progress
@@ -32,7 +34,8 @@ STEPS = ("ingest", "validate", "features", "train", "score", "monitor")
 PERSONAL = ("identity", "raw", "quarantine")
 """Namespaces of tables that may hold phones."""
 
-_PATIENCE = 60.0  # seconds to wait for each of them to end
+_PATIENCE = 60.0  # seconds to wait for a moment in which none is
+_PAUSE = 0.05
 
 
 def expire(tenant: Tenant, interval: Interval, grace: timedelta = GRACE) -> Report:
@@ -87,11 +90,26 @@ def housekeeping(tenant: Tenant) -> Iterator[None]:
     Raises:
         Busy: a step does not end within a minute.
     """
-    with ExitStack() as stack:
-        stack.enter_context(exclusive(tenant, HOUSEKEEPING, timeout=_PATIENCE))
-        for step in STEPS:
-            stack.enter_context(exclusive(tenant, step, timeout=_PATIENCE))
+    with exclusive(tenant, HOUSEKEEPING, timeout=_PATIENCE), _all_still(tenant):
         yield
+
+
+@contextmanager
+def _all_still(tenant: Tenant) -> Iterator[None]:
+    """Hold the locks of all steps at once or, while one is at work, none: the others go on meanwhile."""
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        with ExitStack() as stack:
+            try:
+                for step in STEPS:
+                    stack.enter_context(exclusive(tenant, step, timeout=_PAUSE))
+            except Busy:
+                if time.monotonic() >= patience:
+                    raise
+            else:
+                yield
+                return
+        time.sleep(_PAUSE)
 
 
 def clear_scratch(tenant: Tenant) -> None:

@@ -1,5 +1,6 @@
 """Personal rows leave when their time is over, by the days of data; what was published stays."""
 
+import time
 from datetime import date, timedelta
 from threading import Thread
 
@@ -132,3 +133,15 @@ def test_a_step_at_work_is_told_and_one_that_begins_waits(tenant: Tenant, monkey
         assert waiting.is_alive()
     waiting.join(10)
     assert done
+
+
+def test_while_it_waits_for_a_step_the_others_go_on(tenant: Tenant) -> None:
+    with exclusive(tenant, "train"):
+        waiting = Thread(target=expire, args=(tenant, until(6)))
+        waiting.start()
+        for _ in range(20):
+            with exclusive(tenant, "validate"):
+                time.sleep(0.01)
+        assert waiting.is_alive()
+    waiting.join(60)
+    assert not waiting.is_alive()
