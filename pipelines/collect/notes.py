@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, EqualTo, In
+from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, And, BooleanExpression, EqualTo, In
 
 from pipelines.collect.files import SourceFile
 from pipelines.collect.growing import Note
@@ -48,12 +48,12 @@ DELIVERY = "leadwise.delivery"
 _SHOWN = 3
 
 
-def noted(lake: "Lake", source: str, where: BooleanExpression | None = None) -> list[Note]:
-    """Notes of `source`; columns that an older table lacks are None."""
+def noted(lake: "Lake", source: str | None = None, where: BooleanExpression | None = None) -> list[Note]:
+    """Notes of `source`, or of all; columns that an older table lacks are None."""
     table = lake.table(FILES)
     if table is None:
         return []
-    condition = EqualTo("source", source)
+    condition = AlwaysTrue() if source is None else EqualTo("source", source)
     columns = [name for name in FILES_SCHEMA.names if name in table.schema().column_names]
     rows: list[Note] = lake.read(
         FILES, columns=columns, where=And(condition, where) if where else condition

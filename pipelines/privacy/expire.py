@@ -60,9 +60,10 @@ def expire(tenant: Tenant, interval: Interval, grace: timedelta = GRACE) -> Repo
     lake = Lake(tenant)
     with housekeeping(tenant), progress("expire", 3) as advance:
         limits = tenant.params.retention
-        report.counts["raw_rows"] = _expire_raw(lake, interval.end - timedelta(days=limits.raw_days))
+        read = notes.noted(lake)
+        report.counts["raw_rows"] = _expire_raw(lake, read, interval.end - timedelta(days=limits.raw_days))
         report.counts["quarantine_rows"] = _expire_quarantine(
-            lake, interval.end - timedelta(days=limits.quarantine_days)
+            lake, read, interval.end - timedelta(days=limits.quarantine_days)
         )
         for name in personal(lake):
             settle(lake, name)
@@ -121,10 +122,10 @@ def clear_scratch(tenant: Tenant) -> None:
             left.unlink(missing_ok=True)
 
 
-def _expire_raw(lake: Lake, cutoff: datetime) -> int:
+def _expire_raw(lake: Lake, read: list[Note], cutoff: datetime) -> int:
     """Note which batches are gone, then delete their rows; returns how many."""
     due: dict[str, set[str]] = defaultdict(set)
-    for note in _notes(lake):
+    for note in read:
         if _is_due(note, cutoff) and not note["expired"]:
             due[str(note["source"])].add(str(note["_batch_id"]))
     for source, batches in due.items():
@@ -137,8 +138,8 @@ def _is_due(note: Note, cutoff: datetime) -> bool:
     return note["_interval_end"] is not None and note["_interval_end"] <= cutoff
 
 
-def _expire_quarantine(lake: Lake, cutoff: datetime) -> int:
-    ends = {str(note["_batch_id"]): note["_interval_end"] for note in _notes(lake)}
+def _expire_quarantine(lake: Lake, read: list[Note], cutoff: datetime) -> int:
+    ends = {str(note["_batch_id"]): note["_interval_end"] for note in read}
     removed = 0
     for table in lake.names("quarantine"):
         name = f"quarantine.{table}"
@@ -154,14 +155,6 @@ def _end(batch: str) -> datetime | None:
         return midnight(date.fromisoformat(batch)) + DAY
     except ValueError:
         return None
-
-
-def _notes(lake: Lake) -> list[Note]:
-    """Notes of all sources."""
-    if not lake.exists(notes.FILES):
-        return []
-    sources = pc.unique(lake.read(notes.FILES, columns=["source"])["source"]).to_pylist()
-    return [note for source in sources for note in notes.noted(lake, source)]
 
 
 def _delete(lake: Lake, name: str, where: In | LessThanOrEqual) -> int:

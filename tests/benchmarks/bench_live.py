@@ -19,7 +19,7 @@ from pipelines.core.settings import get_settings
 from tests.benchmarks.measure import Row
 from tests.dags.living import Living, until
 
-DAYS = 2
+DAYS = 4
 _CHAIN = ("demo_ingest", "demo_features", "demo_train", "demo_score")
 
 
