@@ -9,6 +9,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -50,21 +51,28 @@ def run() -> list[Row]:
 
 
 def _days(living: Living) -> list[float]:
-    """Seconds from the start of a day's ingest to the end of the first scores that know it, for scheduled days."""
+    """Seconds from the start of a day's ingest to the end of the scores that came of it, for scheduled days."""
+    known: dict[tuple[str, str], set[str]] = {}
+
+    def sources(dag: str, run: str) -> set[str]:
+        """Ids of the runs whose updates started a run: by the clock alone a run may begin before its cause is over."""
+        if (dag, run) not in known:
+            events = living.ask("GET", f"/dags/{dag}/dagRuns/{quote(run)}/upstreamAssetEvents")["asset_events"]
+            known[dag, run] = {event["source_run_id"] for event in events}
+        return known[dag, run]
 
     def scored() -> list[float]:
         ends = {dag: [run for run in living.runs(dag) if run["state"] == "success"] for dag in _CHAIN}
-        taken = []
-        for ingest in ends["demo_ingest"]:
-            if ingest["run_type"] == "scheduled":
-                at = _moment(ingest["end_date"])
-                for dag in _CHAIN[1:]:
-                    later = sorted(_moment(run["end_date"]) for run in ends[dag] if _moment(run["start_date"]) >= at)
-                    if not later:
-                        break
-                    at = later[0]
-                else:
-                    taken.append((at - _moment(ingest["start_date"])).total_seconds())
+        begun = {run["dag_run_id"]: run for run in ends["demo_ingest"] if run["run_type"] == "scheduled"}
+        carried = {run: {run} for run in begun}  # the days that came down to a run
+        done: dict[str, float] = {}
+        for dag in _CHAIN[1:]:
+            here = {run["dag_run_id"]: sources(dag, run["dag_run_id"]) for run in ends[dag]}
+            carried = {run: set().union(*(carried.get(one, set()) for one in told)) for run, told in here.items()}
+        for run in sorted(ends[_CHAIN[-1]], key=lambda run: _moment(run["end_date"])):
+            for day in carried[run["dag_run_id"]]:
+                done.setdefault(day, (_moment(run["end_date"]) - _moment(begun[day]["start_date"])).total_seconds())
+        taken = [done[day] for day in sorted(done, key=lambda day: _moment(begun[day]["start_date"]))]
         return taken if len(taken) > DAYS else []
 
     # The first day stands in line behind the history.
