@@ -9,6 +9,8 @@ SERVED := $(addprefix pipelines/, \
   $(addprefix lake/test_, catalog.py lost.py asof.py identities.py) features/test_stores.py \
   train/test_train.py $(addprefix registry/test_, registry.py promote.py) $(addprefix deliver/test_, score.py table.py)) \
   test_whole_way.py services
+# A file of tests stays with one worker, which makes what its tests share; four fit into the memory of a laptop.
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo up services test test-services soak check bench docs clean lock
@@ -41,10 +43,10 @@ services: setup ## PostgreSQL, Redis and S3 on loopback, until Ctrl-C; used with
 	$(BIN)/leadwise services
 
 test: setup ## all tests
-	$(BIN)/python -m pytest $(OPTIONS)
+	$(BIN)/python -m pytest $(WORKERS) $(OPTIONS)
 
 test-services: setup ## tests of lake, features, models and delivery again, with LEADWISE_PROFILE=services
-	$(BIN)/python -m pytest --services -m "not local" $(addprefix tests/,$(SERVED)) $(OPTIONS)
+	$(BIN)/python -m pytest $(WORKERS) --services -m "not local" $(addprefix tests/,$(SERVED)) $(OPTIONS)
 
 soak: setup ## every step killed 200 times, 300 drawn histories against the oracle; some hours
 	$(BIN)/python -m pytest -vv -m "soak or not soak" tests/failure tests/oracle
