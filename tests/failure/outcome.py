@@ -5,23 +5,39 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
+from pipelines.lake.forgotten import DIGESTS, Forgotten
+from pipelines.lake.pinned import PinnedLake
+from pipelines.registry.kept import kept_snapshots
+from tests.leaks import Search
 from tests.tables import IDENTITIES, contents, text
 
 _OF_THE_RUN = {"run_id", "data_snapshots", "git_commit", "git_dirty"}
 """Tags of a version that name what another run made anew, or the state of this repository."""
 
 
-def outcome(tenant: Tenant) -> dict[str, list[str]]:
-    """Tables, online store, audience, reports, exports, registry, and what should not be there any more."""
+def outcome(tenant: Tenant, gone: str | None = None) -> dict[str, list[str]]:
+    """Tables, online store, audience, reports, exports, registry, and what should not be there any more.
+
+    Args:
+        tenant: whose.
+        gone: phone of a lead that was forgotten.
+    """
     plain = bool(os.environ.get("PLAIN_IDS"))
     found = {f"table {name}": rows for name, rows in contents(tenant, plain_ids=plain).items()}
+    if gone is not None:
+        del found[f"table {DIGESTS}"]  # keyed with a secret that each run makes for itself
+        found["kept away"] = _kept_away(tenant, gone)
+        found["traces of the phone"] = _traces(tenant, gone)
+        found["what runs rest on"] = _versions(tenant)
     found["identities"] = _identities(tenant)
     found["online store"] = _online(tenant)
     found["audience"] = _files(tenant.audience_dir)
@@ -30,6 +46,37 @@ def outcome(tenant: Tenant) -> dict[str, list[str]]:
     found["registry"] = _registry(tenant)
     found["left over"] = _leftovers(tenant)
     return found
+
+
+def lead_of(tenant: Tenant, phone: str) -> str:
+    """Id of the lead with that phone."""
+    [row] = Lake(tenant).read(IDENTITIES, where=f"phone = '{phone}'").to_pylist()
+    return str(row["lead_id"])
+
+
+def _kept_away(tenant: Tenant, gone: str) -> list[str]:
+    """Those of two phones that are kept out of old batches: the second one was never forgotten."""
+    phones = [gone, gone[:-1] + "5"]
+    hidden = Forgotten(Lake(tenant)).hidden(pa.array(phones), datetime(2026, 1, 1)).to_pylist()
+    until = {str(row["until"]) for row in Lake(tenant).read(DIGESTS).to_pylist()}
+    return [*(phone for phone, away in zip(phones, hidden, strict=True) if away), *sorted(until)]
+
+
+def _traces(tenant: Tenant, gone: str) -> list[str]:
+    """Files that hold the phone, but for the exports."""
+    exports = tenant.home / "in"
+    hits = Search([(gone[1:3], gone[3:])]).folder(tenant.settings.var)
+    return sorted({str(hit.path) for hit in hits if not hit.path.is_relative_to(exports)})
+
+
+def _versions(tenant: Tenant) -> list[str]:
+    """The rows of every version of a table that a run was trained on."""
+    found = []
+    for name, wanted in sorted(kept_snapshots(tenant).items()):
+        for one in wanted:
+            rows = PinnedLake(tenant, {name: one}).read(name).to_pylist()
+            found.append(f"{name} {hashlib.sha256(str(sorted(map(text, rows))).encode()).hexdigest()}")
+    return sorted(found)
 
 
 def _identities(tenant: Tenant) -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,7 @@ class Scene:
         home: folder that holds the state in force, `var`.
         base: copy of that state before the step.
         environment: of the process.
+        options: of the step.
         want: what is there after an undisturbed run.
         seconds: that took.
         boundaries: that were met.
@@ -49,6 +50,7 @@ class Scene:
     home: Path
     base: Path
     environment: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
     want: Outcome = field(default_factory=dict, repr=False)
     seconds: float = 0.0
     boundaries: list[str] = field(default_factory=list, repr=False)
@@ -62,12 +64,11 @@ class Scene:
         """The step as a process runs it."""
         told = self.home / "told"
         told.unlink(missing_ok=True)
-        return Job(self.step, self.tenant, self.days, self.environment, told, **changes)
+        return Job(self.step, self.tenant, self.days, self.environment, told, options=self.options, **changes)
 
     def outcome(self) -> Outcome:
         """What is there now."""
-        job = self.job()
-        job = Job("outcome", job.tenant, job.days, job.environment, job.told)
+        job = replace(self.job(), step="outcome")
         assert run(job) == DONE, job.told.read_text()
         found: Outcome = json.loads(job.told.read_text())
         return found
@@ -124,9 +125,18 @@ def scenes(home: Path) -> Iterator[Scene]:
     shop.add_members(home / "var" / shop.TENANT / "in", 3)
     yield from _chain(home, environment, "next", (shop.CUT, shop.END))
     yield from _chain(home, environment, "again", (shop.CUT, shop.END), ("ingest", "validate", "features", "train"))
+    shop.write_rules(home / "changed", changed=True)
+    changed = {**environment, "LEADWISE_FEATURE_REPO": str(home / "changed" / "feature_repo")}
+    rewrite = _scene(home, changed, "rewrite", "features", shop.TENANT, (shop.FIRST, shop.END), {"rewrite": True})
+    yield rewrite
+    rewrite.restore()  # nobody else knows the changed SQL
     shop.write_rules(home / "mended", mended=True)
     mended = {**environment, "LEADWISE_EXPECTATIONS": str(home / "mended" / "expectations")}
     yield _scene(home, mended, "replay", "replay", shop.TENANT, (shop.FIRST, shop.END))
+    asked = Job("lead", shop.TENANT, (shop.FIRST, shop.END), environment, home / "lead", options={"phone": shop.GONE})
+    assert run(asked) == DONE, asked.told.read_text()
+    gone = {"lead": asked.told.read_text(), "phone": shop.GONE}
+    yield _scene(home, environment, "forget", "forget", shop.TENANT, (shop.FIRST, shop.END), gone)
     yield _scene(home, environment, "expire", "expire", shop.TENANT, (shop.CUT, shop.END))
     shutil.rmtree(home / "var")
     (home / "var").mkdir()
@@ -155,13 +165,19 @@ def _market(home: Path) -> Iterator[Scene]:
 
 
 def _scene(
-    home: Path, environment: dict[str, str], name: str, step: str, tenant: str, days: tuple[date, date]
+    home: Path,
+    environment: dict[str, str],
+    name: str,
+    step: str,
+    tenant: str,
+    days: tuple[date, date],
+    options: dict[str, Any] | None = None,
 ) -> Scene:
     base = home / "bases" / name.replace(" ", "-")
     shutil.copytree(home / "var", base, symlinks=True)
     if step in _MINTING:
         environment = {**environment, "PLAIN_IDS": "1"}
-    scene = Scene(name, step, tenant, days, home, base, environment)
+    scene = Scene(name, step, tenant, days, home, base, environment, options or {})
     trace = home / "trace"
     job = scene.job(trace=trace)
     began = time.time()
@@ -169,7 +185,7 @@ def _scene(
     seconds = time.time() - began
     assert code == DONE, f"{name}: {job.told.read_text()}"
     boundaries = trace.read_text(encoding="utf-8").splitlines()
-    return Scene(name, step, tenant, days, home, base, environment, scene.outcome(), seconds, boundaries)
+    return replace(scene, want=scene.outcome(), seconds=seconds, boundaries=boundaries)
 
 
 def _place(boundary: str) -> str:

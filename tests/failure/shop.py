@@ -17,6 +17,9 @@ DAYS = 14
 CUT = FIRST + timedelta(days=12)
 END = FIRST + timedelta(days=DAYS)
 LEADS = 60
+GONE = "+525512340004"
+"""Phone of the lead that is forgotten."""
+
 _WEST = "{value: south}"
 
 VISITS = """
@@ -81,6 +84,11 @@ from visits where came_at <= $as_of order by visit_id
     "candidates.sql": "select distinct lead_id from visits where came_at <= $as_of order by lead_id",
 }
 
+_CHANGED = {
+    "features_visits.sql": SQL["features_visits.sql"].replace("7 days", "5 days"),
+    "features_members.sql": "select lead_id, gold, joined_at, consent as agreed from members",
+}
+
 PARAMS: dict[str, Any] = {
     "use_case": "shopping",
     "sources": {
@@ -119,11 +127,17 @@ def settle(folder: Path, tenants: Sequence[str] = (TENANT,)) -> dict[str, str]:
     }
 
 
-def write_rules(folder: Path, mended: bool = False) -> None:
-    """Contracts and SQL; in `mended` ones there is a shop in the west, whose visits were refused before."""
+def write_rules(folder: Path, mended: bool = False, changed: bool = False) -> None:
+    """Contracts and SQL.
+
+    Args:
+        folder: to write to.
+        mended: there is a shop in the west, whose visits were refused before.
+        changed: a view looks back over fewer days, and another has one feature more.
+    """
     visits = VISITS.replace(_WEST, f"{_WEST}, {{value: west}}") if mended else VISITS
     files = {"expectations/shopping/visits.yaml": visits, "expectations/shopping/members.yaml": MEMBERS}
-    files |= {f"feature_repo/shopping/{name}": text for name, text in SQL.items()}
+    files |= {f"feature_repo/shopping/{name}": text for name, text in (SQL | (_CHANGED if changed else {})).items()}
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TWICE = (
     *(f"next {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
-    *("replay", "first simulate", "next market"),
+    *("rewrite", "replay", "forget", "first simulate", "next market"),
 )  # fmt: skip
 
 

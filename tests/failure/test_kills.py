@@ -18,7 +18,7 @@ NAMES = [
     *(f"first {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
     *(f"next {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
     *(f"again {step}" for step in ("ingest", "validate", "features", "train")),
-    *("replay", "expire", "first simulate", "again simulate", "next market"),
+    *("rewrite", "replay", "forget", "expire", "first simulate", "again simulate", "next market"),
 ]  # fmt: skip
 
 _soaking = pytest.mark.soak

@@ -20,7 +20,7 @@ _OURS = """
     pipelines.cli.steps pipelines.collect.ingest pipelines.collect.simulator.export pipelines.collect.simulator.market
     pipelines.deliver.score pipelines.features.join pipelines.features.materialize pipelines.features.step
     pipelines.features.arrivals pipelines.features.engine.compute pipelines.features.engine.sqlite
-    pipelines.privacy.expire
+    pipelines.privacy.expire pipelines.privacy.forget
     pipelines.quality.docs pipelines.quality.gate pipelines.quality.replay pipelines.registry.promote
     pipelines.train.data pipelines.train.fit pipelines.train.record pipelines.train.step pipelines.watch.drift
     pipelines.watch.monitor tests.failure.boundaries tests.failure.outcome

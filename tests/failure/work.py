@@ -22,7 +22,7 @@ class Job:
     """What a process does.
 
     Attributes:
-        step: its name, or `outcome`.
+        step: its name, `outcome`, or `lead` for the id of a phone.
         tenant: whose.
         days: from and to (excluded).
         environment: of the process.
@@ -30,6 +30,7 @@ class Job:
         stop: number of the boundary to die at, from 1; 0 is none.
         trace: file for the boundaries that were met; None is none.
         at: time of the clock to begin at.
+        options: of the step; of `outcome` those of the step it follows.
     """
 
     step: str
@@ -90,7 +91,12 @@ def _work(job: Job) -> None:
     if job.step == "outcome":
         from tests.failure.outcome import outcome
 
-        job.told.write_text(json.dumps(outcome(tenant)), encoding="utf-8")
+        job.told.write_text(json.dumps(outcome(tenant, job.options.get("phone"))), encoding="utf-8")
+        return
+    if job.step == "lead":
+        from tests.failure.outcome import lead_of
+
+        job.told.write_text(lead_of(tenant, job.options["phone"]), encoding="utf-8")
         return
     call = _step(job, tenant)
     if job.trace is None:
@@ -104,11 +110,14 @@ def _step(job: Job, tenant: Any) -> Callable[[], Any]:
     from pipelines.cli.steps import call
     from pipelines.collect.simulator import simulate
     from pipelines.core.interval import Interval
+    from pipelines.privacy.forget import forget
     from pipelines.quality.replay import replay
 
     if job.step == "simulate":
         return lambda: simulate(tenant)
     if job.step == "replay":
         return lambda: replay(tenant)
+    if job.step == "forget":
+        return lambda: forget(tenant, [job.options["lead"]])
     interval = Interval.of_days(*job.days)
     return lambda: call(job.step, tenant, interval, **job.options)
