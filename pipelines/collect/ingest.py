@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,12 +20,13 @@ from pipelines.collect.feeds import Feed, FileFeed, Part, QueryFeed
 from pipelines.collect.growing import Note
 from pipelines.collect.notes import FILES as FILES
 from pipelines.collect.patience import patiently
-from pipelines.collect.schema import SYSTEM, clash, settle, unite, without_empty
+from pipelines.collect.schema import SYSTEM, clash, settle, unite, without_empty, word
+from pipelines.collect.types import Wider
 from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.interval import Interval, utc_now
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Advance, Report, progress
-from pipelines.lake.catalog import Lake
+from pipelines.lake.catalog import Lake, widen
 from pipelines.lake.forgotten import Forgotten
 
 if TYPE_CHECKING:
@@ -214,13 +215,25 @@ def _load(desk: _Desk, plan: _Plan, advance: Advance) -> dict[str, int]:
             if lake.exists(table):
                 lake.catalog.drop_table(table)
         schema, summary = pa.schema([*plan.schema, *SYSTEM]), delivery.summary if delivery else None
-        lake.write(table, schema, rows, replace=("_batch_id", feed.batches), summary=summary)
+        try:
+            lake.write(table, schema, rows, replace=("_batch_id", feed.batches), summary=summary)
+        except Wider as found:
+            return _load(desk, _widened(lake, plan, found), advance)
     fresh = [*notes.made(plan.name, plan.schemas, counts), *feed.touched]
-    plan.told = notes.shrunk(lake, plan.name, feed.batches, fresh)
+    plan.told += (one for one in notes.shrunk(lake, plan.name, feed.batches, fresh) if one not in plan.told)
     notes.write(lake, plan.name, fresh, [*feed.batches, *(note["_batch_id"] for note in feed.touched)])
     if delivery:
         delivery.done()
     return counts
+
+
+def _widened(lake: Lake, plan: _Plan, found: Wider) -> _Plan:
+    """The plan after a column got the type that holds its new values as well as the old ones."""
+    widen(lake, f"raw.{plan.name}", found.column, found.type)
+    fields = [field.with_type(found.type) if field.name == found.column else field for field in plan.schema]
+    told = f"column '{found.column}' of source '{plan.name}' holds {word(found.type)} now: its table was written anew"
+    plan.told.append(told)
+    return replace(plan, schema=pa.schema(fields))
 
 
 def _spooled(rows: Iterator[pa.Table], path: Path) -> Iterator[pa.Table]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from pipelines.collect.types import WIDER
 from pipelines.core.errors import SourceError
 
 SYSTEM = pa.schema(
@@ -17,10 +18,6 @@ SYSTEM = pa.schema(
 )
 """What raw keeps beside the source's own columns."""
 
-_WIDER = {
-    (pa.int64(), pa.float64()): pa.float64(),
-    (pa.date32(), pa.timestamp("us")): pa.timestamp("us"),
-}
 _WORDS = {
     pa.string(): "text",
     pa.int64(): "whole numbers",
@@ -57,8 +54,8 @@ def unite(name: str, schemas: Iterable[tuple[str, pa.Schema]]) -> pa.Schema:
                 wider = _wider(known, field.type)
                 if wider is None:
                     raise SourceError(
-                        f"source '{name}': column '{field.name}' holds {_word(field.type)} in {label}"
-                        f" and {_word(known)} in {origin[field.name]}: export it with one type"
+                        f"source '{name}': column '{field.name}' holds {word(field.type)} in {label}"
+                        f" and {word(known)} in {origin[field.name]}: export it with one type"
                     )
                 types[field.name] = wider
     return pa.schema(list(types.items()))
@@ -89,16 +86,17 @@ def settle(fresh: pa.Schema, stored: pa.Schema | None) -> tuple[pa.Schema, list[
 def clash(name: str, column: str, fresh: pa.Schema, stored: pa.Schema) -> SourceError:
     """The sentence about a column whose type differs from what was read before."""
     return SourceError(
-        f"source '{name}': column '{column}' holds {_word(fresh.field(column).type)}, and"
-        f" {_word(stored.field(column).type)} in what was read before: export it with the old type"
+        f"source '{name}': column '{column}' holds {word(fresh.field(column).type)}, and"
+        f" {word(stored.field(column).type)} in what was read before: export it with the old type"
     )
 
 
 def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     if one == other:
         return one
-    return _WIDER.get((one, other)) or _WIDER.get((other, one))
+    return WIDER.get((one, other)) or WIDER.get((other, one))
 
 
-def _word(kind: pa.DataType) -> str:
+def word(kind: pa.DataType) -> str:
+    """What a column of that type holds, as people say it."""
     return _WORDS.get(kind, str(kind))

@@ -3,8 +3,28 @@
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.core.errors import SourceError
+
+WIDER = {
+    (pa.int64(), pa.float64()): pa.float64(),
+    (pa.date32(), pa.timestamp("us")): pa.timestamp("us"),
+}
+"""The type that holds the values of two."""
+
+
+class Wider(SourceError):
+    """Values that the stored type of their column does not hold, and a wider one of its kind does.
+
+    Attributes:
+        column: its name.
+        type: the wider type.
+    """
+
+    def __init__(self, sentence: str, column: str, kind: pa.DataType) -> None:
+        super().__init__(sentence)
+        self.column, self.type = column, kind
 
 
 def stored_type(kind: pa.DataType) -> pa.DataType:
@@ -33,7 +53,8 @@ def fit(table: pa.Table, schema: pa.Schema, called: str) -> pa.Table:
         called: where the rows come from, for a sentence.
 
     Raises:
-        SourceError: a column holds values that its type does not; never the values.
+        Wider: a column holds values that its type does not, and a wider one would.
+        SourceError: no type of that kind holds them. The sentences never show values.
     """
     columns: list[Any] = []
     for field in schema:
@@ -48,16 +69,19 @@ def fit(table: pa.Table, schema: pa.Schema, called: str) -> pa.Table:
             columns.append(column.cast(field.type, safe=not cut))
         except pa.ArrowException:
             raise _misfit(called, field, column.type) from None
+        if pa.types.is_date(field.type) and pa.types.is_timestamp(column.type) and not _whole_days(column):
+            raise _misfit(called, field, column.type)  # Arrow would cut the hours off
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def _whole_days(times: pa.ChunkedArray) -> bool:
+    return bool(pc.all(pc.equal(times.cast(pa.date32()).cast(times.type), times)).as_py() in (True, None))
+
+
 def _misfit(called: str, field: pa.Field, kind: pa.DataType) -> SourceError:
-    if pa.types.is_floating(kind) and pa.types.is_integer(field.type):
-        return SourceError(
-            f"{called}: column '{field.name}' holds numbers with a fraction ({kind}) and was stored as whole numbers"
-            f" ({field.type}) so far: export it as whole numbers, or under another name"
-        )
-    return SourceError(
+    sentence = (
         f"{called}: column '{field.name}' holds values of type {kind} that do not fit the stored type {field.type}:"
         " export it with that type, or under another name"
     )
+    wider = WIDER.get((field.type, stored_type(kind)))
+    return SourceError(sentence) if wider is None else Wider(sentence, field.name, wider)

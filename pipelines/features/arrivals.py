@@ -125,9 +125,9 @@ def fingerprints(lake: "Lake", connection: duckdb.DuckDBPyConnection, contracts:
 
 
 def _arrives_anew(lake: "Lake", contract: "Contract") -> bool:
-    """Whether the table is one file that says nothing of arrival: each run brings all of it again, as of its own end.
+    """Whether the table is one file that says nothing of arrival: each run replaces all of it.
 
-    What it held before is known no more, so its old days can't be computed again and are left as they are.
+    Rows that it holds no more are known no more, so its old days can't be computed again and are left as they are.
     """
     if contract.arrived_at or contract.arrival_delay is not None:
         return False

@@ -124,7 +124,9 @@ def _plan(tenant: "Tenant", lake: Lake, view: View, interval: Interval, rewrite:
     table = lake.table(table_of(view))
     before = spans_of(table) if table is not None else []
     anew = rewrite or _is_anew(tenant, lake, view, interval, before)
-    fresh = anew or not _has_rows(lake, view, parse(f"{AS_OF} < '{interval.start.isoformat()}'"))
+    # The run that began earlier computed the start as well: it stays, also where only the start gave rows.
+    known = any(start < interval.start <= end for start, end in before)
+    fresh = anew or not (known or _has_rows(lake, view, parse(f"{AS_OF} < '{interval.start.isoformat()}'")))
     first = interval.start if fresh else interval.start + _DAY
     span = parse(f"{AS_OF} >= '{first.isoformat()}' and {AS_OF} <= '{interval.end.isoformat()}'")
     instants = schedule(tenant, interval, with_start=fresh)

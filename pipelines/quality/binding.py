@@ -74,6 +74,7 @@ def prepare(
         runs,
         streamed,
         (f"SELECT {hashes} FROM ({narrow_typed})", tuple(needed) if as_it_is else None),
+        dated_by_run=not root or BULK in origin.batches,
     )
 
 

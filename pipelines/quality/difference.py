@@ -1,19 +1,18 @@
 """What sending batches through the gate again would change: rows by rule, shares, and the days that differ."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 from pyiceberg.expressions import In
 
 from pipelines.lake.evolve import as_of_today
+from pipelines.quality.mapped import spilling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import duckdb
 
     from pipelines.lake.catalog import Lake
     from pipelines.quality.gate import Outcome
@@ -100,15 +99,15 @@ def difference(lake: "Lake", outcome: "Outcome") -> Difference:
     Memory grows with the rows in quarantine alone: clean rows are streamed.
     """
     batches = outcome.mapped.batches
-    with _connection(lake) as connection:
+    with spilling(lake) as connection:
         _keep(connection, "before", _stored(lake, f"quarantine.{outcome.name}", batches), outcome.bad.schema)
-        _keep(connection, "after", _staged(outcome.bad), outcome.bad.schema)
+        _keep(connection, "after", outcome.bad.reader(), outcome.bad.schema)
         _found(connection, outcome.clean)
         schema = outcome.clean.schema
         system = pa.schema([field for field in schema if field.name.startswith("_")])
         stored = as_of_today(lake, outcome.contract, system, In("_batch_id", list(batches)))
         old = _by_day(connection, stored, schema)
-        new = _by_day(connection, _staged(outcome.clean), schema)
+        new = _by_day(connection, outcome.clean.reader(), schema)
         days = {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
         [[bad_before]], [[bad_after]] = (
             connection.sql(f'SELECT count(*) FROM "{name}"').fetchall() for name in ("before", "after")
@@ -127,7 +126,7 @@ def difference(lake: "Lake", outcome: "Outcome") -> Difference:
         )
 
 
-def _by_rule(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], ByRule]:
+def _by_rule(connection: "duckdb.DuckDBPyConnection") -> dict[tuple[str, str], ByRule]:
     rules: dict[tuple[str, str], ByRule] = {}
     went = connection.sql(
         f'SELECT rule, "column", count(*), count(*) FILTER (a._in), count(*) FILTER (a._in IS NULL AND c._in)'
@@ -143,7 +142,7 @@ def _by_rule(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], ByR
 
 
 def _keep(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.RecordBatchReader | None, schema: pa.Schema
+    connection: "duckdb.DuckDBPyConnection", name: str, rows: pa.RecordBatchReader | None, schema: pa.Schema
 ) -> None:
     """A table of quarantined rows, without the wall clock."""
     connection.register("_rows", schema.empty_table() if rows is None else rows)
@@ -151,15 +150,15 @@ def _keep(
     connection.unregister("_rows")
 
 
-def _found(connection: duckdb.DuckDBPyConnection, clean: "Stage") -> None:
+def _found(connection: "duckdb.DuckDBPyConnection", clean: "Stage") -> None:
     """Those of the rows that were in quarantine which are clean now."""
-    connection.register("_rows", _staged(clean))
+    connection.register("_rows", clean.reader())
     connection.execute(f"CREATE TABLE found AS SELECT {_KEYS} FROM _rows SEMI JOIN before USING ({_KEYS})").fetchall()
     connection.unregister("_rows")
 
 
 def _by_day(
-    connection: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader | None, schema: pa.Schema
+    connection: "duckdb.DuckDBPyConnection", rows: pa.RecordBatchReader | None, schema: pa.Schema
 ) -> dict[date, tuple[int, int]]:
     """Rows by the day they arrived on, and a sum over all their cells that tells two sets of rows apart.
 
@@ -179,21 +178,3 @@ def _by_day(
 
 def _stored(lake: "Lake", name: str, batches: Sequence[str]) -> pa.RecordBatchReader | None:
     return lake.scan(name, where=In("_batch_id", list(batches))) if lake.exists(name) else None
-
-
-def _staged(stage: "Stage") -> pa.RecordBatchReader:
-    return pa.RecordBatchReader.from_batches(stage.schema, _batches(stage.read()))
-
-
-def _batches(tables: Iterable[pa.Table]) -> "Iterator[pa.RecordBatch]":
-    for table in tables:
-        yield from table.to_batches()
-
-
-@contextmanager
-def _connection(lake: "Lake") -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A DuckDB that spills into the tenant's folder."""
-    with duckdb.connect(config={"threads": lake.tenant.settings.threads}) as connection:
-        connection.execute(f"SET temp_directory = '{lake.tenant.home / 'tmp' / 'duckdb'}'").fetchall()
-        connection.execute("SET TimeZone = 'UTC'").fetchall()
-        yield connection

@@ -40,6 +40,8 @@ class Mapped:
         runs: batch ids of each run: all at once where rows stand alone, else batch by batch.
         streamed: the one source that is read as a stream; None loads the sources first.
         narrow: a SELECT of the hashes, and the source columns it needs (None: all).
+        dated_by_run: whether rows that say nothing of arrival arrive at the end of the run that reads them, not of a
+            day or file of their own.
     """
 
     contract: "Contract"
@@ -49,6 +51,7 @@ class Mapped:
     runs: tuple[tuple[str, ...], ...]
     streamed: str | None
     narrow: tuple[str, tuple[str, ...] | None]
+    dated_by_run: bool
 
     @property
     def batches(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ class Mapped:
 
     def _run(self, lake: "Lake", sql: str, columns: Sequence[str] | None, rows: int) -> Iterator[pa.Table]:
         for run in self.runs:
-            with _connection(lake) as connection:
+            with spilling(lake) as connection:
                 self._load(connection, lake, run, columns)
                 batch = run[0].replace("'", "''") if len(run) == 1 else ""
                 try:
@@ -104,7 +107,7 @@ class Mapped:
     def _failed(self, lake: "Lake", run: tuple[str, ...], error: duckdb.Error | OSError) -> "LeadwiseError":
         """The sentence about a run that failed; the mapping is run as it is written, for its line."""
         mapping = self.mapping
-        with _connection(lake) as connection:
+        with spilling(lake) as connection:
             self._load(connection, lake, run, None)
             try:
                 for _ in connection.sql(mapping.sql).to_arrow_reader(10_000):
@@ -146,8 +149,8 @@ def alike(contract: "Contract") -> list[tuple[str, ...]]:
 
 
 @contextmanager
-def _connection(lake: "Lake") -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB for one run, that spills into the tenant's folder."""
+def spilling(lake: "Lake") -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB for one task, that spills into the tenant's folder."""
     tenant = lake.tenant
     with duckdb.connect(config={"threads": tenant.settings.threads}) as connection:
         connection.execute(f"SET temp_directory = '{tenant.home / 'tmp' / 'duckdb'}'").fetchall()

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 class Stage:
-    """A stream of tables in one Arrow file, written first and read once."""
+    """A stream of tables in one Arrow file, written first and read then."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
@@ -28,6 +28,11 @@ class Stage:
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
+
+    def reader(self) -> pa.RecordBatchReader:
+        """`read`, as one stream of batches. A later `read` or `reader` begins anew."""
+        batches = (batch for table in self.read() for batch in table.to_batches())
+        return pa.RecordBatchReader.from_batches(self.schema, batches)
 
     def close(self) -> None:
         """End writing, where `read` was not called."""

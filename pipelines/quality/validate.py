@@ -20,6 +20,7 @@ from pipelines.lake.pinned import PinnedLake
 from pipelines.quality import docs
 from pipelines.quality.binding import prepare
 from pipelines.quality.contracts import apply_changes, refuse_breaking
+from pipelines.quality.first_arrival import with_first_arrivals
 from pipelines.quality.mapped import Mapped
 from pipelines.quality.quiet import quiet
 from pipelines.quality.sources import check_named, collected
@@ -133,7 +134,9 @@ def judged(
         # Tables with phones come first: then these are known where one strays into a text of another table.
         for plan in sorted(plans, key=lambda one: not any(column.phone for column in one.contract.columns)):
             gate = Gate(plan, lake, identities, folder, now)
-            outcomes[plan.contract.name] = gate.run(quality.batch_rows, quality.max_quarantine_share)
+            outcome = gate.run(quality.batch_rows, quality.max_quarantine_share)
+            outcome.clean = with_first_arrivals(lake, outcome, folder)
+            outcomes[outcome.name] = outcome
             advance(1)
     return [outcomes[plan.contract.name] for plan in plans]
 
