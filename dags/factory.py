@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags.days import hand_on, intervals_of
+from dags.days import hand_on, intervals_of, newest
 from dags.market_days import MarketDays
 from pipelines.collect.simulator.days import Calendar, calendar
 from pipelines.core.connections import use
@@ -104,7 +104,7 @@ def workflow(tenant: Tenant, step: str, schedule: Any, doc: str | None) -> DAG:
 
 
 def step(
-    tenant: Tenant, inlet: Asset | None = None, outlet: Asset | None = None, **options: Any
+    tenant: Tenant, inlet: Asset | None = None, outlet: Asset | None = None, last: bool = False, **options: Any
 ) -> Callable[[Step], Any]:
     """Make a TaskFlow task of `function(tenant, interval) -> Report`.
 
@@ -115,6 +115,7 @@ def step(
         tenant: whose task.
         inlet: the asset that starts its DAG.
         outlet: the asset that it updates.
+        last: the stretch that ends last is enough, whatever came before it.
         options: further options of an Airflow task.
     """
 
@@ -123,6 +124,7 @@ def step(
             context: Mapping[str, Any] = get_current_context()
             try:
                 intervals = intervals_of(context, partial(_updates, context, inlet) if inlet else None)
+                intervals = newest(intervals) if last else intervals
                 report = _work(tenant.name, function, intervals, context)
             except (Busy, SourceUnreachable, StoreUnreachable):
                 raise  # somebody runs the same step, or a server is away for a while: a retry may find it otherwise

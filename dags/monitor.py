@@ -20,7 +20,7 @@ for _tenant in tenants():
 
             return monitor_step(tenant, interval)
 
-        @step(_tenant)
+        @step(_tenant, last=True)
         def expire(tenant: Tenant, interval: Interval) -> Report:
             """Delete old personal rows, versions that nobody needs, and files that nobody knows."""
             from pipelines.privacy.expire import expire as expire_step

@@ -11,6 +11,7 @@ from pipelines.core.errors import ConfigError, LeadwiseError, StoreLost, StoreUn
 _ROOM = "make room or point LEADWISE_VAR at a folder that can be written"
 _DISK = {
     errno.ENOSPC: "the disk is full",
+    errno.EFBIG: "no file may be as large",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "writing or reading is not permitted",

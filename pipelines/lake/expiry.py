@@ -15,6 +15,8 @@ from pyarrow.fs import FileSelector, FileType
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io import load_file_io
 from pyiceberg.io.pyarrow import ArrowScan, PyArrowFileIO, _dataframe_to_data_files
+from pyiceberg.schema import Schema
+from pyiceberg.table.update import SetCurrentSchemaUpdate
 
 from pipelines.core.errors import LeadwiseError
 from pipelines.core.interval import utc_now
@@ -23,7 +25,6 @@ from pipelines.lake.catalog import NAMESPACES, Lake
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo
     from pyiceberg.manifest import DataFile
-    from pyiceberg.schema import Schema
     from pyiceberg.table import FileScanTask, Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -79,13 +80,17 @@ def strike(lake: Lake, name: str, gone: Gone, columns: Sequence[str] | None, kep
         return 0
     for branch in [ref for ref in table.metadata.refs if ref.startswith(_BRANCH)]:  # of a run that was killed
         table.manage_snapshots().remove_branch(branch).commit()
-    rewritten: dict[str, _Rewritten] = {}
+    rewritten: dict[_Place, _Rewritten] = {}
     main = table.current_snapshot()
     assert main is not None
     for found in dict.fromkeys(standing(table, wanted) for wanted in kept):
         if found is not None and found != main.snapshot_id:
             _strike(table, found, f"{_BRANCH}{found}", gone, columns, rewritten)
     return _strike(table, main.snapshot_id, _MAIN, gone, columns, rewritten)
+
+
+_Place = tuple[str, int]
+"""A data file, and the schema it is read in."""
 
 
 @dataclass(frozen=True)
@@ -102,24 +107,30 @@ def _strike(
     branch: str,
     gone: Gone,
     columns: Sequence[str] | None,
-    rewritten: dict[str, _Rewritten],
+    rewritten: dict[_Place, _Rewritten],
 ) -> int:
-    """Commit a version without the rows to `branch`; nothing where there are none. Returns how many rows went."""
+    """Commit a version without the rows to `branch`; nothing where there are none. Returns how many rows went.
+
+    It has the columns of the version whose place it takes, whatever they are today.
+    """
+    old = table.snapshot_by_id(snapshot_id)
+    assert old is not None
+    today = table.metadata.current_schema_id
+    then = today if old.schema_id is None else old.schema_id
     changes: list[tuple[DataFile, _Rewritten]] = []
     for task in table.scan(snapshot_id=snapshot_id).plan_files():
-        path = task.file.file_path
-        if path not in rewritten:
-            rewritten[path] = _without(table, task, gone, columns)
-        if rewritten[path].rows:
-            changes.append((task.file, rewritten[path]))
+        place = (task.file.file_path, then)
+        if place not in rewritten:
+            rewritten[place] = _without(table, task, then, gone, columns)
+        if rewritten[place].rows:
+            changes.append((task.file, rewritten[place]))
     if not changes:
         return 0
     if branch != _MAIN:
         table.manage_snapshots().create_branch(snapshot_id, branch).commit()
-    old = table.snapshot_by_id(snapshot_id)
-    assert old is not None
     summary = {INSTEAD_OF: ",".join([*_forebears(old), str(snapshot_id)])}
     with table.transaction() as transaction:
+        transaction._apply((SetCurrentSchemaUpdate(schema_id=then),))  # a version takes the schema in force
         with transaction.update_snapshot(summary, branch).overwrite() as step:
             for file, new in changes:
                 step.delete_data_file(file)
@@ -129,6 +140,7 @@ def _strike(
         # next one does not.
         with transaction.update_snapshot(summary, branch).fast_append():
             pass
+        transaction._apply((SetCurrentSchemaUpdate(schema_id=today),))
     if branch != _MAIN:
         table.manage_snapshots().remove_branch(branch).commit()
     return sum(new.rows for _, new in changes)
@@ -144,16 +156,26 @@ def settle(lake: Lake, name: str) -> None:
         pass
 
 
-def _without(table: Table, task: FileScanTask, gone: Gone, columns: Sequence[str] | None) -> _Rewritten:
-    """Write what is left of a data file; the file itself stays until it is swept."""
-    looked_at = table.schema().select(*columns) if columns else table.schema()
+def _without(table: Table, task: FileScanTask, schema_id: int, gone: Gone, columns: Sequence[str] | None) -> _Rewritten:
+    """Write what is left of a data file, with the columns of a schema; the file itself stays until it is swept."""
+    schema = table.schemas()[schema_id]
+    today = table.schema()
+    # Under the names of today; what today has no more is looked at too.
+    known = {field.field_id for field in today.fields}
+    left_over = [
+        field.model_copy(update={"name": f"_{field.field_id}"})
+        for field in schema.fields
+        if field.field_id not in known
+    ]
+    looked_at = Schema(*(today.select(*columns) if columns else today).fields, *left_over)
     mask = pc.fill_null(gone(_rows(table, task, looked_at)), False)
     lost = pc.sum(mask).as_py() or 0
     if not lost:
         return _Rewritten()
-    left = _rows(table, task, table.schema()).filter(pc.invert(mask))
+    left = _rows(table, task, schema).filter(pc.invert(mask))
+    metadata = table.metadata.model_copy(update={"current_schema_id": schema_id})
     files = _dataframe_to_data_files(
-        table_metadata=table.metadata, df=left, io=table.io, write_uuid=uuid.uuid4(), counter=itertools.count()
+        table_metadata=metadata, df=left, io=table.io, write_uuid=uuid.uuid4(), counter=itertools.count()
     )
     return _Rewritten(tuple(files) if left.num_rows else (), int(lost))
 

@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import groupby
@@ -59,6 +61,25 @@ class Scene:
         """Bring the state before the step back, to the same path: Iceberg's files name their places in full."""
         shutil.rmtree(self.home / "var", ignore_errors=True)
         shutil.copytree(self.base, self.home / "var", symlinks=True)
+
+    @contextmanager
+    def on_a_disk_of(self, size: int) -> Iterator[Path]:
+        """The state before the step on a file system of so many bytes, gone afterwards; yields its folder.
+
+        Raises:
+            OSError: none can be mounted here.
+        """
+        folder = self.home / "var"
+        self.restore()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+        if mounted.returncode:
+            raise OSError(f"no file system can be mounted here: {mounted.stderr.strip()}")
+        try:
+            shutil.copytree(self.base, folder, symlinks=True, dirs_exist_ok=True)
+            yield folder
+        finally:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
 
     def job(self, **changes: Any) -> Job:
         """The step as a process runs it."""

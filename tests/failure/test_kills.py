@@ -4,10 +4,13 @@ import os
 import random
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import Impossible
 from tests.failure.scenes import Scene
+from tests.failure.work import DONE, REFUSED, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -19,6 +22,13 @@ NAMES = [
     *(f"next {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
     *(f"again {step}" for step in ("ingest", "validate", "features", "train")),
     *("rewrite", "replay", "forget", "expire", "first simulate", "again simulate", "next market"),
+]  # fmt: skip
+
+DISK = 128 * 1024 * 1024
+ROOMS = (0, 16_384, 262_144)
+WRITING = [
+    *(f"next {step}" for step in ("ingest", "validate", "features", "train", "promote", "score", "monitor")),
+    *("rewrite", "replay", "forget", "expire", "next market"),
 ]  # fmt: skip
 
 _soaking = pytest.mark.soak
@@ -58,3 +68,30 @@ def test_killed_at_a_commit_boundary(stage: dict[str, Scene], name: str, every: 
         if every:
             print(f"{name}: killed at {number} of {len(scene.boundaries)}: {boundary}", file=sys.stderr)
         scene.finish(f"killed before boundary {number} ({boundary})")
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_on_a_full_disk(stage: dict[str, Scene], impossible: Impossible, name: str) -> None:
+    """With little room or none a step says so in one sentence; with room again it leaves what it always leaves."""
+    scene = stage[name]
+    try:
+        with scene.on_a_disk_of(DISK) as folder:
+            told = [_filled(scene, folder, room) for room in ROOMS]
+            assert told[0], f"{name} needs no room at all"
+            scene.finish(f"on a disk that was full: {told}")
+    except OSError as error:
+        impossible(str(error))
+
+
+def _filled(scene: Scene, folder: Path, room: int) -> str:
+    """Run the step with so many bytes left; what it told, empty where that was enough."""
+    filler = folder / "filler"
+    found = os.statvfs(folder)
+    with filler.open("wb") as stream:
+        stream.write(bytes(found.f_bavail * found.f_frsize - room))
+    job = scene.job()
+    code = run(job)
+    filler.unlink()
+    told = job.told.read_text() if job.told.exists() else ""
+    assert code == DONE or (code == REFUSED and "disk is full" in told and "\n" not in told), (scene.name, room, told)
+    return told if code == REFUSED else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,9 @@ from pipelines.lake.ask import ask
 from pipelines.lake.asof import AsOf
 from pipelines.lake.catalog import Lake
 from pipelines.lake.evolve import PROPERTY, evolve, pending, told
+from pipelines.lake.expiry import standing, strike
 from pipelines.lake.fields import columns_of
+from pipelines.privacy.traces import Traces
 from tests.conftest import MakeTenant
 
 AT = datetime(2026, 1, 1)
@@ -281,3 +284,44 @@ def test_a_commit_in_between_is_looked_at_again(lake: Lake, monkeypatch: pytest.
     today = contract(A, Column("c", "string"))
     evolve(lake, today)
     assert viewed(lake, today) == [{"k": "1", "a": 7, "c": None}]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        contract(replace(A, name="b", id="a"), version="2"),
+        contract(Column("a", "number"), version="2"),
+        contract(version="2"),
+        contract(A, Column("c", "string"), version="2"),
+        contract(replace(A, personal=True), version="2"),
+    ],
+    ids=["renamed", "widened", "retired", "added", "personal"],
+)
+def test_a_version_that_rows_are_struck_out_of_keeps_the_columns_of_its_time(lake: Lake, later: Contract) -> None:
+    """As `forget` strikes them out of what a run was trained on."""
+    first = write(lake, contract(A), {"k": "1", "a": 7}, {"k": "2", "a": 8}, {"k": "3"})
+    evolve(lake, later)
+    write(lake, later, {"k": "4"})
+    assert first is not None
+    strike(lake, NAME, lambda rows: pc.equal(rows["k"], "1"), ["k"], {first})
+    table = lake.table(NAME)
+    assert table is not None
+    then = lake.read(NAME, snapshot_id=standing(table, first)).sort_by("k")
+    assert then.select(["k", "a"]).to_pylist() == [{"k": "2", "a": 8}, {"k": "3", "a": None}]
+    assert then["a"].type == pa.int64()
+    assert [row["k"] for row in viewed(lake, later)] == ["2", "3", "4"]
+    assert lake.table(NAME).schema() == table.schema()  # type: ignore[union-attr]
+    assert pending(lake, later).changes == ()
+
+
+def test_a_number_in_a_column_that_is_gone_is_found_in_a_version_that_has_it(lake: Lake) -> None:
+    """Of a column that became personal: versions that are kept still hold it."""
+    name = Column("name", "string")
+    first = write(lake, contract(name), {"k": "1", "name": "Ana 5512345678"}, {"k": "2", "name": "Eva"})
+    evolve(lake, contract(replace(name, personal=True)))
+    assert first is not None
+    own = [one for one in columns_of(lake.table(NAME)) if not one.startswith("_")]  # type: ignore[arg-type]
+    strike(lake, NAME, Traces(["+525512345678"]).rows, own, {first})
+    table = lake.table(NAME)
+    assert table is not None
+    assert lake.read(NAME, snapshot_id=standing(table, first))["name"].to_pylist() == ["Eva"]
