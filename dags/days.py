@@ -48,11 +48,6 @@ def intervals_of(context: Mapping[str, Any], history: Callable[[], Iterable[Any]
     )
 
 
-def newest(intervals: list[Interval]) -> list[Interval]:
-    """Of several stretches the one that ends last: all that counts for a step that looks at an instant."""
-    return [max(intervals, key=lambda one: one.end)]
-
-
 def hand_on(intervals: Iterable[Interval]) -> dict[str, Any]:
     """What a task writes on the asset it updates, for the next DAG."""
     return {HANDED: [interval.to_dict() for interval in intervals]}

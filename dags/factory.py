@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags.days import hand_on, intervals_of, newest
+from dags.days import hand_on, intervals_of
 from dags.market_days import MarketDays
 from pipelines.collect.simulator.days import Calendar, calendar
 from pipelines.core.connections import use
@@ -115,7 +115,7 @@ def step(
         tenant: whose task.
         inlet: the asset that starts its DAG.
         outlet: the asset that it updates.
-        last: the stretch that ends last is enough, whatever came before it.
+        last: of several stretches the one that ends last is enough.
         options: further options of an Airflow task.
     """
 
@@ -124,7 +124,7 @@ def step(
             context: Mapping[str, Any] = get_current_context()
             try:
                 intervals = intervals_of(context, partial(_updates, context, inlet) if inlet else None)
-                intervals = newest(intervals) if last else intervals
+                intervals = intervals[-1:] if last else intervals
                 report = _work(tenant.name, function, intervals, context)
             except (Busy, SourceUnreachable, StoreUnreachable):
                 raise  # somebody runs the same step, or a server is away for a while: a retry may find it otherwise

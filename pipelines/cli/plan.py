@@ -104,6 +104,12 @@ def _state(query: QueryPlan, tenant: str) -> str:
             return f"gone: its {query.rows:,} rows stay, and nothing reads them"
         if query.state == "new":
             return f"new: {anew}" if query.instants else "new: the first run computes it"
+        if query.every_days and not query.older:
+            before, now = query.every_days
+            return (
+                f"other midnights: computed every {before} days, and by features.every_days every {now} days from now"
+                f" on; stored rows stay as they are until {anew}"
+            )
         return f"changed: {query.older:,} of {query.rows:,} stored rows are of another definition: {anew}"
     if query.name == "candidates":
         return "gone" if query.state == "gone" else "changed: the next `leadwise score` asks the new one"

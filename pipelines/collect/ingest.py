@@ -26,7 +26,8 @@ from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.interval import Interval, utc_now
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Advance, Report, progress
-from pipelines.lake.catalog import Lake, widen
+from pipelines.lake.catalog import Lake
+from pipelines.lake.evolve import widen
 from pipelines.lake.forgotten import Forgotten
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pipelines.core.interval import Interval, midnight, utc_now
 from pipelines.core.report import Advance, progress
 from pipelines.features.differing import differing
 from pipelines.features.history import AS_OF as AS_OF
-from pipelines.features.history import COMPUTED, HASH, Span, joined, older_rows, spans_of
+from pipelines.features.history import COMPUTED, GRID, HASH, Span, grid, joined, older_rows, spans_of
 from pipelines.features.history import table_of as table_of
 from pipelines.features.queries import refuse_twins, sentences
 from pipelines.lake.asof import AsOf
@@ -223,10 +223,18 @@ def _publish(lake: Lake, view: View, plan: _Plan, file: Path, summary: dict[str,
             batches(rows),
             replace=plan.span,
             summary=summary,
-            properties={COMPUTED: plan.computed} if plan.computed else {},
+            properties=_told(lake, plan),
             exact=plan.anew,
         )
     return Written(written, differ)
+
+
+def _told(lake: Lake, plan: _Plan) -> dict[str, str]:
+    """What the table is to say of its rows: a grid of midnights only where all of them are of it."""
+    if not plan.computed:
+        return {}
+    first = plan.anew or not plan.before
+    return {COMPUTED: plan.computed, **({GRID: grid(lake.tenant)} if first else {})}
 
 
 def schedule(tenant: "Tenant", interval: Interval, with_start: bool = False) -> list[datetime]:

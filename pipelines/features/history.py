@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, NotEqualTo
@@ -14,10 +15,16 @@ from pipelines.core.interval import Interval
 from pipelines.lake.catalog import Lake
 from pipelines.lake.fields import columns_of
 
+if TYPE_CHECKING:
+    from pipelines.core.tenant import Tenant
+
 AS_OF = "as_of"
 HASH = "_sql_hash"
 COMPUTED = "leadwise.computed"
 """Property of a table of features: the stretches of instants that were computed, `first/last` each, with commas."""
+
+GRID = "leadwise.grid"
+"""Property of a table of features: the midnights of its schedule, as `grid` gives them."""
 
 Span = tuple[datetime, datetime]
 _EPOCH = datetime(1970, 1, 1)
@@ -38,6 +45,7 @@ class Standing:
         rows: that are stored.
         older: those of another definition.
         spans: first and last instant of each stretch that was computed, in order.
+        grids: the midnights it was computed for and those of today, where these are others; see `grid`.
         added, gone, retyped: features that the table lacks, that it has beyond, or has in another type.
     """
 
@@ -45,6 +53,7 @@ class Standing:
     rows: int = 0
     older: int = 0
     spans: tuple[Span, ...] = ()
+    grids: tuple[str, str] | None = None
     added: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     retyped: tuple[str, ...] = ()
@@ -54,7 +63,13 @@ class Standing:
         """`new`, `changed` or `current`."""
         if not self.spans:
             return "new"
-        return "changed" if self.older else "current"
+        return "changed" if self.older or self.grids else "current"
+
+
+def grid(tenant: "Tenant") -> str:
+    """The midnights of today's schedule: `DAYS/OFFSET`, every so many days, and on which of them."""
+    every = tenant.params.features.every_days
+    return f"{every}/{tenant.params.run.start.toordinal() % every}"
 
 
 def standing(lake: Lake, view: View) -> Standing:
@@ -68,11 +83,14 @@ def standing(lake: Lake, view: View) -> Standing:
         if not name.startswith("_") and name not in (AS_OF, view.entity)
     }
     wanted = {field.name: field.type for field in view.features}
+    today = grid(lake.tenant)
+    before = table.properties.get(GRID, today)
     return Standing(
         view,
         rows=lake.count(table_of(view)),
         older=older_rows(lake, view),
         spans=tuple(spans_of(table)),
+        grids=(before, today) if before != today else None,
         added=tuple(name for name in wanted if name not in held),
         gone=tuple(name for name in held if name not in wanted),
         retyped=tuple(name for name, kind in held.items() if name in wanted and wanted[name] != kind),

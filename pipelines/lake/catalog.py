@@ -19,8 +19,8 @@ from pipelines.core.errors import Busy, ConfigError, LeadwiseError
 from pipelines.core.stores import sentences
 from pipelines.core.tenant import Tenant
 from pipelines.lake.access import opened
-from pipelines.lake.fields import columns_of, refit, reshape
 from pipelines.lake.fields import plain as plain
+from pipelines.lake.fields import refit
 
 NAMESPACES = ("raw", "clean", "quarantine", "identity", "features", "deliver", "watch")
 
@@ -291,34 +291,6 @@ def _by_file(table: Table, scan: DataScan) -> Iterator[pa.RecordBatch]:
 def _plain_reader(full: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
     schema = pa.schema([pa.field(field.name, plain(field.type)) for field in full])
     return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
-
-
-def widen(lake: Lake, name: str, column: str, kind: pa.DataType) -> None:
-    """Give a column of a table a wider type, in one commit; Iceberg knows no such change, so the rows are written anew.
-
-    Args:
-        lake: whose table.
-        name: of the table.
-        column: of the table.
-        kind: a type that holds each of its values.
-
-    Raises:
-        LeadwiseError: a whole number that would lose digits.
-    """
-    table = lake.table(name)
-    if table is None or columns_of(table)[column] == kind:
-        return
-    names = {one: one for one in columns_of(table)}
-    try:
-        with table.transaction() as transaction:
-            reshape(transaction, [column], {column: kind})
-            if table.current_snapshot() is not None:
-                write_anew(transaction, table, names)
-    except pa.ArrowInvalid:
-        raise LeadwiseError(
-            f"column '{column}' of table {name} can't be widened to {kind}, for it holds whole numbers beyond 2^53:"
-            " export the new values as whole numbers, or under another name"
-        ) from None
 
 
 def write_anew(transaction: Transaction, table: Table, names: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from pyiceberg.table import Table, Transaction
 
 from expectations.contract import arrow_type
 from expectations.evolution import Change, Facts, clean_name, compare, facts
-from pipelines.core.errors import ContractError
+from pipelines.core.errors import ContractError, LeadwiseError
 from pipelines.lake.catalog import Lake, write_anew
 from pipelines.lake.fields import Fitted, columns_of, reshape
 
@@ -258,3 +258,31 @@ def _rename(transaction: Transaction, renamed: dict[str, str]) -> None:
     with transaction.update_schema() as update:
         for number, new in enumerate(renamed.values()):
             update.rename_column(f"_renamed_{number}", new)
+
+
+def widen(lake: Lake, name: str, column: str, kind: pa.DataType) -> None:
+    """Give a column of a table a wider type, in one commit; Iceberg knows no such change, so the rows are written anew.
+
+    Args:
+        lake: whose table.
+        name: of the table.
+        column: of the table.
+        kind: a type that holds each of its values.
+
+    Raises:
+        LeadwiseError: a whole number that would lose digits.
+    """
+    table = lake.table(name)
+    if table is None or columns_of(table)[column] == kind:
+        return
+    names = {one: one for one in columns_of(table)}
+    try:
+        with table.transaction() as transaction:
+            reshape(transaction, [column], {column: kind})
+            if table.current_snapshot() is not None:
+                write_anew(transaction, table, names)
+    except pa.ArrowInvalid:
+        raise LeadwiseError(
+            f"column '{column}' of table {name} can't be widened to {kind}, for it holds whole numbers beyond 2^53:"
+            " export the new values as whole numbers, or under another name"
+        ) from None

@@ -51,6 +51,7 @@ class QueryPlan:
         file: of its SQL, empty where it is gone.
         rows: stored rows.
         older: those of them of another definition, or columns that are not as they should be.
+        every_days: of a view that was computed for other midnights, every how many days before and now.
         instants: how many are computed when its history is written anew, from `first` to `last`.
         first, last: days; None where nothing was computed.
         added, gone, retyped: features.
@@ -62,6 +63,7 @@ class QueryPlan:
     file: str = ""
     rows: int = 0
     older: int = 0
+    every_days: tuple[str, str] | None = None
     instants: int = 0
     first: str | None = None
     last: str | None = None
@@ -199,6 +201,7 @@ def _view(tenant: Tenant, one: Standing, standings: list[Standing], unwritten: b
         str(one.view.path),
         one.rows,
         one.older,
+        (one.grids[0].partition("/")[0], one.grids[1].partition("/")[0]) if one.grids else None,
         len(schedule(tenant, interval, with_start=True)) if interval else 0,
         interval.start.date().isoformat() if interval else None,
         interval.end.date().isoformat() if interval else None,

@@ -68,6 +68,7 @@ def work(job: Job) -> None:
     os.setsid()
     os.environ.update(job.environment)
     time.sleep(max(0.0, job.at - time.time()))
+    from pipelines.cli.errors import sentence
     from pipelines.core.errors import LeadwiseError
 
     code = FAILED
@@ -77,8 +78,10 @@ def work(job: Job) -> None:
     except LeadwiseError as error:
         job.told.write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
         code = REFUSED
-    except BaseException:
-        job.told.write_text(traceback.format_exc(), encoding="utf-8")
+    except BaseException as error:
+        said = sentence(error)  # what the command line tells of it
+        code = REFUSED if said else FAILED
+        job.told.write_text(" ".join(said.split()) if said else traceback.format_exc(), encoding="utf-8")
     finally:
         os._exit(code)
 

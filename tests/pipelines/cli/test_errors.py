@@ -86,7 +86,7 @@ def test_a_folder_that_can_not_be_written_is_one_sentence() -> None:
     assert "/proc/leadwise" in done.stderr
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EACCES])
 def test_trouble_with_the_disk_names_the_place_and_the_way_out(number: int) -> None:
     told = sentence(OSError(number, os.strerror(number), "/data/table.parquet"))
     assert told is not None

@@ -14,7 +14,9 @@ from feature_repo.definitions import View
 from feature_repo.queries import Binder
 from pipelines.core.errors import NotReady
 from pipelines.features.history import joined, older_rows, spans_of, standing, table_of, unfinished, whole
+from pipelines.lake.catalog import Lake
 from pipelines.lake.fields import columns_of
+from tests.conftest import MakeTenant
 
 from .conftest import World, at, days
 
@@ -168,3 +170,25 @@ def _parsed(told: str) -> list[tuple[datetime, datetime]]:
         properties = {"leadwise.computed": told}  # noqa: RUF012
 
     return spans_of(Table()) if told else []  # type: ignore[arg-type]
+
+
+def test_other_midnights_are_told_until_the_history_is_written_for_them(
+    world: World, redefine: Redefine, make_tenant: MakeTenant
+) -> None:
+    plant(world)
+    view = redefine("select lead_id, count(*) as n, max(acquired_at) as at, $as_of as now from leads group by lead_id")
+    world.compute(days(0, 6))
+    assert standing(world.lake, view).grids is None
+    assert set(world.stored("lead")["as_of"].to_pylist()) == {at(day) for day in range(7)}
+
+    params = {"features": {"every_days": 3}, "tenants": {"demo": {"run": {"start": at(0).date(), "dates": []}}}}
+    world.tenant = make_tenant("demo", params)
+    world.lake = Lake(world.tenant)
+    world.compute(days(6, 9))
+    found = standing(world.lake, view)
+    assert (found.grids, found.word, found.older) == (("1/0", f"3/{at(0).toordinal() % 3}"), "changed", 0)
+    assert world.stored("lead")["as_of"].to_pylist().count(at(5)) == 2  # what was written stays
+
+    world.compute(days(0, 9), rewrite=True)
+    assert standing(world.lake, view).grids is None
+    assert set(world.stored("lead")["as_of"].to_pylist()) == {at(day) for day in (0, 3, 6, 9)}

@@ -109,6 +109,18 @@ def test_parameters_that_change_no_data(demo: Tenant) -> None:
     assert found.champions[0].parameters == {"xgboost.max_depth": (str(train.xgboost.max_depth), "3")}
 
 
+def test_other_midnights(demo: Tenant) -> None:
+    other = demo.params.features.model_copy(update={"every_days": 7})
+    found = plan(replace(demo, params=demo.params.model_copy(update={"features": other})))
+    assert found.breaking == []
+    views = [query for query in found.queries if query.name.startswith("features.")]
+    assert {(query.state, query.older, query.every_days) for query in views} == {("changed", 0, ("1", "7"))}
+    assert all(query.runs == () for query in views)
+    told = "\n".join(lines(found))
+    assert "computed every 1 days, and by features.every_days every 7 days from now on" in told
+    assert "--rewrite` computes 9 instants, 2026-01-01 to 2026-03-02" in told
+
+
 def test_what_breaks_is_told_and_refused(edit: Edit) -> None:
     tenant = edit(
         ("validations.yaml", "      - name: whatsapp_ms\n", "      - name: wa_ms\n        id: whatsapp_ms\n"),
