@@ -24,6 +24,9 @@ from tests.test_whole_way import QUICK, leadwise
 
 pytestmark = pytest.mark.slow
 
+STRANGER = "+525587650123"
+"""A phone of nobody who is a lead."""
+
 DAY, REFUSED = "2026-01-20", "2026-01-30"
 PARAMS = {
     "train": {**QUICK, "min_rows": 100},
@@ -86,6 +89,7 @@ def planted(tenant: Tenant) -> tuple[str, ...]:
         [
             {"phone": f"+52 {spaced[0]}"},
             {"phone": b, "carrier": f"Telcel, {spaced[1]}"},
+            {"phone": b, "carrier": f"of {STRANGER[3:]}"},
             {"phone": c, "carrier": c},
             {"phone": d, "carrier": coded[3]},
             {"phone": e, "carrier": f"of {coded[0]}!"},
@@ -168,6 +172,14 @@ def test_phones_stand_where_they_may_and_nowhere_else(market: Market) -> None:
     assert {"parquet", "statistics", "avro"} <= set().union(*places.values())
 
 
+def test_a_strangers_number_without_its_plus_is_kept_out_of_a_free_text(market: Market) -> None:
+    """Nobody knows it, and digits may be an id: the contract says what may stand there."""
+    places = found(market, STRANGER)
+    assert [path for path in places if not allowed(market, path)] == []
+    rows = Lake(market.tenant).read("quarantine.leads", where="rule = 'pattern'").to_pylist()
+    assert [row["column"] for row in rows if STRANGER[3:] in str(row)] == ["carrier"]
+
+
 def test_nothing_was_told_on_the_terminal(market: Market) -> None:
     assert Search([("52", phone.removeprefix("+52")) for phone in market.phones])._in(market.told.encode()) == set()
 
@@ -190,6 +202,7 @@ def test_every_planted_row_that_was_bad_is_in_quarantine(market: Market) -> None
         table: set(lake.read(f"quarantine.{table}", where=f"_batch_id = '{DAY}'")["rule"].to_pylist())
         for table in ("leads", "messages", "validations")
     }
+    assert "pattern" in rules.pop("leads"), "its free text takes no digits at all"
     assert all("personal" in told for told in rules.values()), rules
 
 
