@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +17,26 @@ import psutil
 import psycopg
 import redis
 
+from pipelines.cli.live.ports import HOST, free
 from pipelines.cli.live.servers import Servers, wait
+from pipelines.cli.live.services import write_private
 from pipelines.cli.live.supervisor import Supervisor
+from pipelines.core.settings import SERVICES
 
 _EMPTY_MLFLOW = """
 import os, mlflow
 mlflow.MlflowClient(os.environ["URI"], os.environ["URI"]).search_registered_models()
 """
+
+
+def write_ports(home: Path) -> None:
+    """Ports for servers that begin in `home`, drawn where no other session of tests looks for one at this moment."""
+    chance, taken = random.Random(), set[int]()
+    for _ in range(3):
+        taken.add(free(chance.randrange(20_000, 32_000), taken))  # below those that the system gives to clients
+    home.mkdir()
+    urls = zip(("catalog_url", "online_url", "s3_endpoint"), taken, strict=True)
+    write_private(home / SERVICES, {name: f"none://{HOST}:{port}" for name, port in urls})
 
 
 class Started:
