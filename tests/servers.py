@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 import psutil
 import psycopg
 import redis
+from botocore.config import Config
 
 from pipelines.cli.live.ports import HOST, free
 from pipelines.cli.live.servers import Servers, wait
@@ -46,6 +50,8 @@ class Started:
         self.servers, self.supervisor = servers, supervisor
         self._numbers = count()
         self._last: str | None = None
+        # A server dies with the thread that started it: this one lives as long as we do.
+        self._later = ThreadPoolExecutor(1)
         self._empty = [1, 0]  # the experiment that MLflow makes by itself, and no model
         # Each test gets a copy of an MLflow that is made ready once.
         self.run(_EMPTY_MLFLOW, URI=self.told["mlflow_uri"])
@@ -89,6 +95,14 @@ class Started:
         """A client of Redis."""
         return redis.Redis.from_url(url or self.told["online_url"])
 
+    def s3(self) -> Any:
+        """A client of the S3 server."""
+        told = self.told
+        keys = {"aws_access_key_id": told["s3_key"], "aws_secret_access_key": told["s3_secret"]}
+        return boto3.session.Session().client(
+            "s3", endpoint_url=told["s3_endpoint"], region_name="us-east-1", config=Config(proxies={}), **keys
+        )
+
     def run(self, code: str, **environment: str) -> None:
         """Run Python in a process of its own."""
         subprocess.run([sys.executable, "-W", "ignore", "-c", code], env={**self.servers.environment(), **environment},
@@ -97,6 +111,11 @@ class Started:
     def start(self, code: str) -> subprocess.Popen[bytes]:
         """Start Python in a process of its own, with the variables of this moment."""
         return subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stderr=subprocess.PIPE)
+
+    def flush(self) -> None:
+        """Have PostgreSQL write to its files what it holds in memory."""
+        with psycopg.connect(self.told["catalog_url"], autocommit=True) as session:
+            session.execute("CHECKPOINT")
 
     @property
     def password(self) -> str:
@@ -116,9 +135,25 @@ class Started:
                 process.kill()
         psutil.wait_procs(family, timeout=10)
 
+    def stall(self, name: str) -> list[psutil.Process]:
+        """Stop a server where it stands; returns its processes, to be resumed."""
+        family = self.family(name)
+        for process in family:
+            process.suspend()
+        return family
+
     def back(self) -> None:
         """Start again what was killed, and wait until all answer."""
         self.supervisor._running = {
             name: replace(one, deaths=deque(maxlen=one.deaths.maxlen)) for name, one in self.supervisor._running.items()
         }
         wait(self.servers, self.supervisor)
+
+    def back_after(self, seconds: float) -> Future[None]:
+        """`back`, in a while."""
+
+        def start() -> None:
+            time.sleep(seconds)
+            self.back()
+
+        return self._later.submit(start)
