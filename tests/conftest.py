@@ -15,7 +15,7 @@ from pipelines.core.errors import LeadwiseError
 from pipelines.core.params import _merge
 from pipelines.core.settings import ROOT, get_settings
 from pipelines.core.tenant import Tenant
-from tests.servers import Started
+from tests.servers import Started, write_ports
 
 REAL_DATA = Path(os.environ.get("LEADWISE_DATA") or ROOT.parent / "shared" / "data")
 BANK_FILE = REAL_DATA / "bank_marketing" / "bank-full.csv"
@@ -60,8 +60,10 @@ def servers(impossible: Impossible) -> Iterator[Started]:
     with ExitStack() as stack:
         # Not in pytest's own folder: each session closes that to PostgreSQL's user.
         home = stack.enter_context(TemporaryDirectory(prefix="leadwise-"))
+        folder = Path(home) / "services"
+        write_ports(folder)
         try:
-            started = stack.enter_context(running(Path(home) / "services"))
+            started = stack.enter_context(running(folder))
         except LeadwiseError as error:
             impossible(f"the servers can't be started here: {error}")
         found = Started(*started)

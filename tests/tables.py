@@ -1,5 +1,6 @@
 """The tables of a tenant as text that two runs can be compared by."""
 
+from pathlib import Path
 from typing import Any
 
 from pipelines.core.tenant import Tenant
@@ -9,6 +10,12 @@ from pipelines.lake.catalog import NAMESPACES, Lake
 IDENTITIES = "identity.identities"
 _OWN = {"score_id", "run_id"}
 """Columns that hang on a random salt, or on MLflow's."""
+
+
+def warehouse(tenant: Tenant) -> Path:
+    """Folder in which the files of the lake lie: the tenant's own, or below the one that the S3 server serves."""
+    folder = tenant.settings.lake_url and tenant.settings.services_dir / "s3"
+    return folder / tenant.lake_url.removeprefix("s3://") if folder else tenant.lake_dir
 
 
 def contents(tenant: Tenant, plain_ids: bool = False) -> dict[str, list[str]]:

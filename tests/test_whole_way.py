@@ -156,9 +156,8 @@ def test_a_step_run_twice_gives_the_same_tables(ran: Ran, dag: str) -> None:
     assert contents(ran.tenant) == before
 
 
+@pytest.mark.parametrize("ran", [pytest.param("bank", marks=pytest.mark.local)], indirect=True)
 def test_the_real_file_loses_no_row(ran: Ran) -> None:
-    if ran.tenant.name != "bank":
-        pytest.skip("the simulated market has no count that the world knows")
     [table] = collect(ran.tenant)["tables"].values()
     assert table["rows"] + table["quarantined"] == 45_211
 

@@ -50,13 +50,13 @@ def run(
     began = time.monotonic()
     with exclusive(whose, "run"):
         _market(whose, out)
-        reports = _walk(whose, stretches, airflow, out)
+        reports, state = _walk(whose, stretches, airflow, out)
     from pipelines.cli import summary
 
     if json:
-        show.as_json(summary.as_dict(whose, reports))
+        show.as_json(summary.as_dict(whose, reports, state))
     else:
-        summary.show(whose, reports, time.monotonic() - began)
+        summary.show(whose, reports, state, time.monotonic() - began)
 
 
 def _refuse_beside_a_living_one(tenant: Tenant) -> None:
@@ -79,10 +79,16 @@ def _market(tenant: Tenant, out: Console) -> None:
             figures.update(market.make(tenant).counts)
 
 
-def _walk(tenant: Tenant, stretches: list[Interval], airflow: bool, out: Console) -> list[dict[str, Any]]:
-    """Run every DAG for every stretch of days; return the reports in order."""
+def _walk(
+    tenant: Tenant, stretches: list[Interval], airflow: bool, out: Console
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Run every DAG for every stretch of days; return the reports in order, and the state they led to.
+
+    The state is looked at while output goes aside: Airflow has made libraries write their log lines to it.
+    """
     from pipelines.cli.chain import CHAIN
     from pipelines.cli.quiet import aside
+    from pipelines.cli.status import collect
 
     reports: list[dict[str, Any]] = []
     log = (tenant.settings.airflow_dir if airflow else tenant.home) / "logs" / f"{tenant.name}_run.log"
@@ -96,7 +102,7 @@ def _walk(tenant: Tenant, stretches: list[Interval], airflow: bool, out: Console
                     done = runner.run(dag, interval)
                     figures.update(_key_figures(done))
                 reports += done
-    return reports
+        return reports, collect(tenant)
 
 
 def _key_figures(reports: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli import show as display
-from pipelines.cli.status import collect
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,15 +17,14 @@ if TYPE_CHECKING:
 Reports = Sequence[Mapping[str, Any]]
 
 
-def as_dict(tenant: Tenant, reports: Reports) -> dict[str, Any]:
+def as_dict(tenant: Tenant, reports: Reports, state: Mapping[str, Any]) -> dict[str, Any]:
     """The run for a program: reports in order, the state after it, and where to look."""
-    return {"reports": list(reports), "status": collect(tenant), "where": where(tenant)}
+    return {"reports": list(reports), "status": state, "where": where(tenant)}
 
 
-def show(tenant: Tenant, reports: Reports, seconds: float) -> None:
+def show(tenant: Tenant, reports: Reports, state: Mapping[str, Any], seconds: float) -> None:
     """Print what the run led to."""
     out = display.console()
-    state = collect(tenant)
     out.print()
     for table in tables(state, _last(reports, "train")):
         out.print(table)

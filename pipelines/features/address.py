@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SECRET = "FEAST_ONLINE_PASSWORD"  # noqa: S105 - the name of a variable
 """Variable that Feast puts into `feature_store.yaml` when it reads it."""
 
-_TIMEOUTS = {"socket_connect_timeout": "5", "socket_timeout": "60"}  # seconds
+_TIMEOUTS = {"socket_connect_timeout": "5", "socket_timeout": "10"}  # seconds; each is tried four times
 
 
 def online_store(settings: "Settings") -> dict[str, Any]:

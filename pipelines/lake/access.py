@@ -1,6 +1,7 @@
 """PyIceberg's way to catalog and files of a tenant, on SQLite and files, or on PostgreSQL and S3."""
 
 import os
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -33,8 +34,30 @@ class LakeFiles(PyArrowFileIO):
             super().delete(location)
             return
         bucket, _, key = path.removeprefix(_SCHEME).partition("/")
+        self._s3().delete_object(Bucket=bucket, Key=key)
+
+    def drop_unfinished(self, root: str, before: datetime) -> int:
+        """Delete the parts of objects below `root` that killed writers never finished: no listing of files shows them.
+
+        Args:
+            root: s3://BUCKET/PREFIX.
+            before: naive UTC; who began later may be at work.
+
+        Returns:
+            How many unfinished objects there were.
+        """
+        bucket, _, prefix = root.removeprefix(_SCHEME).partition("/")
+        client, found = self._s3(), 0
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+            for one in page.get("Uploads", ()):
+                if one["Initiated"].astimezone(UTC).replace(tzinfo=None) <= before:
+                    client.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
+                    found += 1
+        return found
+
+    def _s3(self) -> Any:
         names = ("endpoint", "region", "access-key-id", "secret-access-key")
-        _client(*(self.properties.get(f"s3.{name}") for name in names)).delete_object(Bucket=bucket, Key=key)
+        return _client(*(self.properties.get(f"s3.{name}") for name in names))
 
 
 def look(tenant: Tenant) -> None:

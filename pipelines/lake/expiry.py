@@ -20,6 +20,7 @@ from pyiceberg.table.update import SetCurrentSchemaUpdate
 
 from pipelines.core.errors import LeadwiseError
 from pipelines.core.interval import utc_now
+from pipelines.lake.access import LakeFiles
 from pipelines.lake.catalog import NAMESPACES, Lake
 
 if TYPE_CHECKING:
@@ -244,12 +245,14 @@ def sweep(lake: Lake, grace: timedelta = GRACE) -> Swept:
             continue
         io.delete(f"{scheme}://{info.path}")
         files, size = files + 1, size + (info.size or 0)
+    if isinstance(io, LakeFiles) and lake.tenant.settings.lake_url:
+        files += io.drop_unfinished(root, youngest)
     return Swept(files, size)
 
 
 def _changed(info: FileInfo) -> datetime:
-    """When a file was last written, naive UTC; a store that does not say is taken to mean now."""
-    return info.mtime.astimezone(UTC).replace(tzinfo=None) if info.mtime else utc_now()
+    """When a file was last written, naive UTC; a store that does not say, or says 1970, is taken to mean now."""
+    return info.mtime.astimezone(UTC).replace(tzinfo=None) if info.mtime and info.mtime.timestamp() else utc_now()
 
 
 def _known(table: Table | None) -> Iterator[str]:

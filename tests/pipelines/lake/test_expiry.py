@@ -9,12 +9,16 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow.fs import FileInfo, FileType
 
+from pipelines.core.interval import utc_now
+from pipelines.lake.access import opened
 from pipelines.lake.catalog import Lake
-from pipelines.lake.expiry import expire_snapshots, standing, strike, sweep
+from pipelines.lake.expiry import _changed, expire_snapshots, standing, strike, sweep
 from pipelines.lake.pinned import PinnedLake
 from tests.conftest import MakeTenant
 from tests.leaks import Search
+from tests.tables import warehouse
 
 SCHEMA = pa.schema([("who", pa.string()), ("n", pa.int64()), ("_batch_id", pa.string())])
 TABLE = "clean.t"
@@ -46,12 +50,20 @@ def is_(who: str):
 
 
 def files(lake: Lake) -> list[Path]:
-    return [path for path in lake.tenant.lake_dir.rglob("*") if path.is_file()]
+    return [path for path in warehouse(lake.tenant).rglob("*") if path.is_file()]
 
 
 def holding(lake: Lake, number: str) -> list[Path]:
     """Files with a number in them, also among the bounds that Iceberg keeps."""
-    return [hit.path for hit in Search([("52", number)]).folder(lake.tenant.lake_dir)]
+    return [hit.path for hit in Search([("52", number)]).folder(warehouse(lake.tenant))]
+
+
+def leave(lake: Lake, name: str) -> Path:
+    """Write a file that no version knows, which holds a number."""
+    with opened(lake.tenant)._load_file_io().new_output(f"{lake.tenant.lake_url}/{name}").create() as file:
+        file.write(ANA.encode())
+    assert holding(lake, ANA)
+    return warehouse(lake.tenant) / name
 
 
 def test_a_row_leaves_every_kept_version_and_the_others_stay_exactly(lake: Lake) -> None:
@@ -120,8 +132,7 @@ def test_a_dropped_table_and_a_killed_writer_leave_no_file(lake: Lake) -> None:
     write(lake, "1", (ANA, 1))
     write(lake, "1", (ANA, 1), table="clean.dropped")
     lake.catalog.drop_table("clean.dropped")
-    orphan = lake.tenant.lake_dir / "clean" / "t" / "data" / "half written.parquet"
-    orphan.write_bytes(ANA.encode())
+    orphan = leave(lake, "clean/t/data/half written.parquet")
     sweep(lake, NOW)
     assert not orphan.exists()
     assert not [path for path in files(lake) if "dropped" in path.parts]
@@ -130,10 +141,15 @@ def test_a_dropped_table_and_a_killed_writer_leave_no_file(lake: Lake) -> None:
 
 def test_a_young_orphan_stays(lake: Lake) -> None:
     write(lake, "1", (ANA, 1))
-    orphan = lake.tenant.lake_dir / "being written.parquet"
-    orphan.write_bytes(ANA.encode())
+    orphan = leave(lake, "being written.parquet")
     assert sweep(lake).files == 0
     assert orphan.exists()
+
+
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_a_file_whose_time_the_store_does_not_know_is_young(told: float | None) -> None:
+    info = FileInfo("x", type=FileType.File, mtime=told)
+    assert abs(_changed(info) - utc_now()) < timedelta(minutes=1)
 
 
 def test_pins_hold_while_others_write(lake: Lake) -> None:

@@ -22,6 +22,7 @@ from tests.conftest import MakeTenant
 from tests.leaks import Search
 from tests.pipelines.quality.conftest import make_visiting
 from tests.pipelines.quality.market import PARAMS, visit, write_csv
+from tests.tables import warehouse
 
 NOW = timedelta(0)
 FIRST = date(2026, 3, 1)
@@ -59,7 +60,8 @@ def test_rows_leave_by_the_days_of_data(tenant: Tenant) -> None:
     assert (report.counts["raw_rows"], report.counts["quarantine_rows"]) == (6, 1)
     assert lake.read("clean.visits").equals(clean)
     search = Search([("52", "5512345700"), ("52", "5512345600")])
-    left = {hit.path.relative_to(tenant.lake_dir).parts[0] for hit in search.folder(tenant.lake_dir)}
+    folder = warehouse(tenant)
+    left = {hit.path.relative_to(folder).parts[0] for hit in search.folder(folder)}
     assert left == {"identity"}  # a good row's; a bad row's number was never given an id
 
 

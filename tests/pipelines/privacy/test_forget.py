@@ -31,6 +31,7 @@ from tests.leaks import Search
 from tests.pipelines.features.servers import RedisServer
 from tests.pipelines.quality.conftest import make_visiting
 from tests.pipelines.quality.market import COLUMNS, CONTRACT, PARAMS, visit, write_csv
+from tests.tables import warehouse
 
 DAY = date(2026, 3, 1)
 PHONE, OTHER = "+525512345001", "+525512345002"
@@ -95,16 +96,17 @@ def lead_of(tenant: Tenant, phone: str) -> str | None:
 
 
 def hits(tenant: Tenant, phone: str = PHONE) -> list[Path]:
-    """Files under the tenant's folder that hold the number, but for its own exports."""
-    found = Search([("52", phone.removeprefix("+52"))]).folder(tenant.home)
-    return sorted({hit.path for hit in found if "in" not in hit.path.relative_to(tenant.home).parts[:1]})
+    """Files under the tenant's folder and its lake that hold the number, but for its own exports."""
+    search = Search([("52", phone.removeprefix("+52"))])
+    found = {hit.path for folder in {tenant.home, warehouse(tenant)} for hit in search.folder(folder)}
+    return sorted(path for path in found if not path.is_relative_to(tenant.home / "in"))
 
 
 def test_no_byte_is_left_and_others_keep_theirs(tenant: Tenant) -> None:
     lead, other = lead_of(tenant, PHONE), lead_of(tenant, OTHER)
     assert lead
-    places = {path.relative_to(tenant.home).parts[0] for path in hits(tenant)}
-    assert {"lake", "audience"} <= places
+    places = (warehouse(tenant), tenant.audience_dir)
+    assert all(any(path.is_relative_to(place) for path in hits(tenant)) for place in places)
     before = {name: Lake(tenant).count(name) for name in tables(Lake(tenant))}
 
     report = forget(tenant, [lead])
@@ -198,7 +200,8 @@ def test_killed_anywhere_it_goes_on(tenant: Tenant, monkeypatch: pytest.MonkeyPa
 
     lead = str(lead_of(tenant, PHONE))
     if stop == "take":
-        monkeypatch.setattr("pipelines.features.engine.sqlite.SqliteWriter.remove", killed)
+        for writer in ("sqlite.SqliteWriter", "redis.RedisWriter"):
+            monkeypatch.setattr(f"pipelines.features.engine.{writer}.remove", killed)
     else:
         original = getattr(module, stop)
         monkeypatch.setattr(module, stop, second if stop in ("strike", "settle", "expire_snapshots") else killed)
