@@ -180,8 +180,8 @@ _known: ContextVar[Known | None] = ContextVar("known", default=None)
 
 @contextmanager
 def known_phones(phones: Known) -> Iterator[None]:
-    """Within the block `hold_phones` knows these numbers, in E.164; asked for where a cell may be one."""
-    token = _known.set(phones)
+    """Within the block `hold_phones` knows these numbers, in E.164; asked for once, where a cell may be one."""
+    token = _known.set(cache(lambda: _digits(phones())))
     try:
         yield
     finally:
@@ -196,26 +196,46 @@ def hold_phones(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     Args:
         values: texts or numbers; other kinds hold none.
     """
-    found = pa.repeat(False, len(values))
-    texts = as_texts(values)
-    if texts is None:
-        return found
-    flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    suspect = may_hold_phones(values)
+    if not pc.any(suspect).as_py():
+        return suspect
+    coded = _flat_texts(values.filter(suspect)).dictionary_encode()
+    return pc.replace_with_mask(suspect, suspect, _hold(coded.dictionary).take(coded.indices))
+
+
+def may_hold_phones(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Which cells are worth the look that `hold_phones` takes: it finds no phone in any other."""
+    if as_texts(values.slice(0, 0)) is None:
+        return pa.repeat(False, len(values))
+    flat = _flat_texts(values)
     likely = pc.fill_null(pc.match_substring_regex(flat, f"{_RUN}|{_CODED}"), False)
     if not pc.any(likely).as_py():
-        return found
+        return likely
+    return pc.replace_with_mask(likely, likely, pc.or_(*_glance(flat.filter(likely))))
+
+
+def _flat_texts(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    texts = as_texts(values)
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
+def _numbers() -> pa.Array:
+    """Digits of the known phones."""
     asked = _known.get()
-    numbers = _digits(asked()) if asked else pa.array([], pa.string())
-    coded = flat.filter(likely).dictionary_encode()
-    return pc.replace_with_mask(found, likely, _hold(coded.dictionary, numbers).take(coded.indices))
+    return asked() if asked else pa.array([], pa.string())
 
 
-def _hold(texts: pa.Array, numbers: pa.Array) -> pa.Array:
-    """The same for distinct texts that look like phones: those with one run of digits at once, others one by one."""
+def _glance(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Texts that look like phones: whose first run of digits is known, and which need more than that run looked at."""
     first = pc.struct_field(pc.extract_regex(texts, f"(?P<run>{_RUN})"), "run")
-    found = pc.fill_null(pc.is_in(_plain(first), value_set=numbers), False)
-    several = pc.match_substring_regex(texts, rf"\+|{_CODED}|{_RUN}[^0-9].*{_RUN}")
-    rest = pc.and_not(several, found)
+    known = pc.fill_null(pc.is_in(_plain(first), value_set=_numbers()), False)
+    return known, pc.match_substring_regex(texts, rf"\+|{_CODED}|{_RUN}[^0-9].*{_RUN}")
+
+
+def _hold(texts: pa.Array) -> pa.Array:
+    """The same for distinct texts that look like phones: those with one run of digits at once, others one by one."""
+    found, several = _glance(texts)
+    numbers, rest = _numbers(), pc.and_not(several, found)
     runs = [list(_runs(text)) for text in texts.filter(rest).to_pylist()]
     known = set(
         numbers.filter(

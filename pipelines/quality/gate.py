@@ -179,7 +179,7 @@ class Gate:
 
     def _phones(self, chunk: pa.Table) -> pa.Array:
         """Numbers of all leads, and of these rows."""
-        own = [chunk[column.name].combine_chunks() for column in self._contract.columns if column.phone]
+        own = [pc.unique(chunk[column.name]) for column in self._contract.columns if column.phone]
         return pa.concat_arrays([self._identities.known, *(one.cast(pa.string()).drop_null() for one in own)])
 
     def _by_batch(self, chunk: pa.Table) -> pa.Table:

@@ -1,6 +1,7 @@
 """Seconds and peak memory of a command and all its children, measured from outside."""
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -48,11 +49,12 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took."""
+    """What a command took; `cpu` is of all its processes, and less moved by what else the machine does."""
 
     seconds: float
     peak_mb: float
     output: str
+    cpu: float = 0.0
 
 
 def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
@@ -63,7 +65,7 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
     Raises:
         RuntimeError: it failed; the message holds what it printed.
     """
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _cpu_of_children()
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=printed, stderr=subprocess.STDOUT)
         peak = 0
@@ -76,12 +78,18 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
         output = printed.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
-    return Cost(seconds, peak / 1e6, output)
+    return Cost(seconds, peak / 1e6, output, _cpu_of_children() - before)
 
 
 def run_python(code: str, env: Mapping[str, str] | None = None) -> Cost:
     """`run` a piece of Python in a fresh interpreter."""
     return run([sys.executable, "-c", code], env)
+
+
+def _cpu_of_children() -> float:
+    """Seconds of processor time of the commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(process: psutil.Process) -> int:
