@@ -1,6 +1,7 @@
 """The compute engine: what runs when anybody calls Feast's `materialize`."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -43,7 +44,10 @@ _SWEPT = 100_000
 class Writer(Protocol):
     """What knows the bytes of one online store."""
 
-    def write(self, part: pa.Table, features: dict[str, pa.DataType], time: str, until: datetime) -> None:
+    def encode(self, part: pa.Table, features: dict[str, pa.DataType], time: str) -> list[pa.Array]:
+        """Rows, one per entity, as `write` takes them. Python is not held up meanwhile."""
+
+    def write(self, encoded: list[pa.Array], until: datetime) -> None:
         """Put rows in the place of those stored; rows that are newer than `until` stay."""
 
     def entities(self, rows: int) -> Iterator[list[str | int]]:
@@ -90,9 +94,9 @@ class OnlineEngine(LocalComputeEngine):  # type: ignore[misc]
         since = None if task.start_time <= BEGINNING else _naive(task.start_time)
         columns = Columns(view.entity_columns[0].name, list(_features(view)), view.batch_source.timestamp_field)
         with newest(table, columns, since, _naive(until)) as rows:
-            _write(writer, rows, view, _naive(until))
             if since is None:
-                _sweep(writer, rows, _naive(until))
+                _sweep(writer, rows, _naive(until))  # first, while a new store is empty
+            _write(writer, rows, view, _naive(until))
             self.written[view.name] = rows.rows
         name = f"{view.name}-{task.start_time}-{until}"
         return LocalMaterializationJob(job_id=name, status=MaterializationJobStatus.SUCCEEDED)
@@ -107,9 +111,9 @@ def writer_of(store: "OnlineStore", config: "RepoConfig", view: FeatureView) -> 
         plain_table = not told.vector_enabled and not told.enable_openai_compatible_store
         return SqliteWriter(store, config, view) if plain_table else None
     if told.type == "redis" and told.redis_type == "redis" and not told.key_ttl_seconds:
-        from pipelines.features.engine.redis import FEATURES, RedisWriter
+        from pipelines.features.engine.redis import RedisWriter
 
-        return RedisWriter(store, config, view) if len(view.features) <= FEATURES else None
+        return RedisWriter(store, config, view)
     return None
 
 
@@ -135,11 +139,21 @@ def _features(view: FeatureView) -> dict[str, pa.DataType | None]:
 
 
 def _write(writer: Writer, rows: Newest, view: FeatureView, until: datetime) -> None:
+    """Write all rows: while the store takes a part, the next one is read and encoded."""
     features = {name: kind for name, kind in _features(view).items() if kind is not None}
-    with progress(f"online: {view.name}", rows.rows) as advance:
-        for part in rows.parts():
-            writer.write(part, features, view.batch_source.timestamp_field, until)
-            advance(part.num_rows)
+    parts = rows.parts()
+
+    def next_part() -> tuple[int, list[pa.Array]] | None:
+        part = next(parts, None)
+        return part and (part.num_rows, writer.encode(part, features, view.batch_source.timestamp_field))
+
+    with progress(f"online: {view.name}", rows.rows) as advance, ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next_part)
+        while found := coming.result():
+            coming = ahead.submit(next_part)
+            number, encoded = found
+            writer.write(encoded, until)
+            advance(number)
 
 
 def _sweep(writer: Writer, rows: Newest, until: datetime) -> None:

@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -14,6 +13,9 @@ import pyarrow.compute as pc
 BOOL, DOUBLE, INT64, STRING, TIME = pa.bool_(), pa.float64(), pa.int64(), pa.string(), pa.timestamp("us")
 KINDS = (BOOL, DOUBLE, INT64, STRING, TIME)
 """What is encoded here: Feast's Bool, Float64, Int64, String and UnixTimestamp."""
+
+BYTES = pa.large_binary()
+"""Type of encoded columns: the bytes of all rows lie in one buffer, end to end."""
 
 # First byte of a message with this one field: its number in Feast's `Value`, and how protobuf writes it.
 _BYTES, _VARINT, _FIXED64 = 2, 0, 1
@@ -32,111 +34,99 @@ _KEY_TYPES = {STRING: 2, INT64: 4}
 _One = TypeVar("_One")
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A column, each distinct value encoded once.
-
-    Attributes:
-        codes: position of each row's value.
-        values: messages of the distinct values, the missing one last.
-        texts: what SQL stores keep beside the message, None where they keep nothing.
-    """
-
-    codes: npt.NDArray[np.int64]
-    values: list[bytes]
-    texts: list[str | None]
-
-    def column(self, distinct: list[_One]) -> list[_One]:
-        """`distinct`, which goes with the distinct values, for every row."""
-        held = np.empty(len(distinct), object)
-        held[:] = distinct
-        spread: list[_One] = held[self.codes].tolist()
-        return spread
-
-
-def encode(column: pa.ChunkedArray, kind: pa.DataType) -> Encoded:
-    """Encode a column as Feast does.
+def messages(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """A column as Feast's messages, of type `BYTES`, none missing.
 
     Args:
         column: of type `kind`.
         kind: one of `KINDS`. A time loses what is below a second, as in Feast; NaN is missing, as in Feast.
     """
-    values = _storage(column.combine_chunks(), kind)
-    encoded = values.dictionary_encode()
-    codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-    distinct = encoded.dictionary
-    missing = _varints(_TAGS[TIME], np.array([_NO_TIME]))[0] if kind == TIME else b""
-    return Encoded(codes, [*_messages(distinct, kind), missing], [*_texts(distinct, kind), None])
-
-
-def _storage(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Values in the form whose equality is that of their messages: 0.0 and -0.0 are two."""
-    if kind == DOUBLE:
-        return pc.if_else(pc.is_nan(values), None, values).view(pa.int64())
-    if kind == TIME:
-        return pc.floor_temporal(values, unit="second").cast(pa.timestamp("s")).cast(pa.int64())
-    return values
-
-
-def _messages(distinct: pa.Array, kind: pa.DataType) -> list[bytes]:
+    values = _values(column, kind)
+    there = values.is_valid().to_numpy(zero_copy_only=False)
     if kind == STRING:
-        return [_text_message(text.encode()) for text in distinct.to_pylist()]
-    numbers = distinct.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    if kind != DOUBLE:
-        return _varints(_TAGS[kind], numbers)
-    bytes_ = np.empty((len(numbers), 9), np.uint8)
-    bytes_[:, 0] = _TAGS[DOUBLE]
-    bytes_[:, 1:] = numbers.astype("<i8").view(np.uint8).reshape(-1, 8)
-    return _rows(bytes_)
-
-
-def _texts(distinct: pa.Array, kind: pa.DataType) -> list[str | None]:
+        heads = _varints(_TAGS[STRING], pc.binary_length(values).fill_null(0).to_numpy(), there)
+        return join(heads, values.cast(BYTES).fill_null(b""))
     if kind == DOUBLE:
-        return list(map(repr, distinct.view(pa.float64()).to_pylist()))
+        bytes_ = np.empty((len(values), 9), np.uint8)
+        bytes_[:, 0] = _TAGS[DOUBLE]
+        bytes_[:, 1:] = values.fill_null(0.0).to_numpy().astype("<f8").view(np.uint8).reshape(-1, 8)
+        return _ragged(bytes_, np.where(there, 9, 0))
     if kind == TIME:
-        return [None] * len(distinct)
-    return list(map(str, distinct.to_pylist()))
+        return _varints(_TAGS[TIME], values.cast(pa.int64()).fill_null(_NO_TIME).to_numpy())
+    return _varints(_TAGS[kind], values.cast(pa.int64()).fill_null(0).to_numpy(), there)
 
 
-def _text_message(text: bytes) -> bytes:
-    return bytes([_TAGS[STRING]]) + _varint(len(text)) + text
+def texts(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """What SQL stores keep beside the message of each row; null for what is missing, and for times.
+
+    Args:
+        column: of type `kind`.
+        kind: one of `KINDS`.
+    """
+    values = _values(column, kind)
+    if kind == TIME:
+        return pa.nulls(len(values), STRING)
+    if kind == BOOL:
+        return pc.if_else(values, "True", "False")
+    return _float_texts(values) if kind == DOUBLE else values.cast(STRING)
 
 
-def _varint(number: int) -> bytes:
-    """A number from 0 on as protobuf writes it."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
+def _values(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """What is encoded of a column: NaN is missing, and a time has whole seconds."""
+    values = column.combine_chunks()
+    if kind == DOUBLE:
+        return pc.if_else(pc.is_nan(values), None, values)
+    return pc.floor_temporal(values, unit="second").cast(pa.timestamp("s")) if kind == TIME else values
 
 
-def _varints(tag: int, numbers: npt.NDArray[np.int64]) -> list[bytes]:
-    """Messages of one field with numbers as varints: one to ten bytes, negative ones ten."""
-    unsigned = numbers.astype(np.int64).view(np.uint64)
-    bytes_ = np.empty((len(numbers), 11), np.uint8)
-    bytes_[:, 0] = tag
-    lengths = np.ones(len(numbers), np.int64)
-    for place in range(10):
-        rest = unsigned >> np.uint64(7 * place)
-        bytes_[:, 1 + place] = (rest & np.uint64(127)) | np.uint64(128)
-        if place:
-            lengths += rest != 0
-    bytes_[np.arange(len(numbers)), lengths] &= 127  # the last byte says that no other follows
-    messages = np.empty(len(numbers), object)
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        messages[rows] = _rows(bytes_[rows, : 1 + length])
-    found: list[bytes] = messages.tolist()
-    return found
+def _float_texts(values: pa.Array) -> pa.Array:
+    """Floats as Python writes them. Arrow writes the same digits, and a power of ten or a `.0` at other times."""
+    size = pc.abs(values)
+    plain = values.cast(STRING)
+    whole = pc.binary_join_element_wise(plain, ".0", "")
+    found = pc.if_else(pc.equal(values, pc.floor(values)), whole, plain)
+    odd = pc.or_(pc.greater_equal(size, 1e9), pc.and_(pc.less(size, 1e-3), pc.greater(size, 0.0))).fill_null(False)
+    return pc.replace_with_mask(found, odd, pa.array(map(repr, values.filter(odd).to_pylist()), STRING))
 
 
-def _rows(bytes_: npt.NDArray[np.uint8]) -> list[bytes]:
-    """Each row of a matrix as bytes. Void, not numpy's `S`, which drops zeros at the end."""
-    if not len(bytes_):
-        return []
-    rows: list[bytes] = np.ascontiguousarray(bytes_).view(f"V{bytes_.shape[1]}").ravel().tolist()
-    return rows
+def join(*parts: pa.Array | bytes) -> pa.Array:
+    """Columns of type `BYTES`, and bytes that are the same in each row, side by side: one column of that type."""
+    typed = [pa.scalar(one, BYTES) if isinstance(one, bytes) else one for one in (*parts, b"")]
+    return pc.binary_join_element_wise(*typed)
+
+
+def flat(column: pa.Array) -> memoryview:
+    """The bytes of a column of type `BYTES`, end to end."""
+    _, ends, kept = column.buffers()
+    first, last = np.frombuffer(ends, np.int64)[[column.offset, column.offset + len(column)]]
+    return memoryview(kept)[first:last]
+
+
+def _varints(tag: int, numbers: npt.NDArray[np.int64], there: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Messages of one field with numbers as protobuf writes them, one to ten bytes, negative ones ten.
+
+    Args:
+        tag: the first byte.
+        numbers: of any integer type.
+        there: where a message is not empty; everywhere by default.
+    """
+    rest = numbers.astype(np.int64).view(np.uint64)
+    columns = [np.full(len(rest), tag, np.uint8)]
+    lengths = np.ones(len(rest), np.int64)
+    while len(columns) == 1 or rest.any():
+        lengths += (rest != 0) | (len(columns) == 1)
+        columns.append((rest & np.uint64(127) | np.uint64(128)).astype(np.uint8))
+        rest = rest >> np.uint64(7)
+    bytes_ = np.stack(columns, axis=1)
+    bytes_[np.arange(len(lengths)), lengths - 1] &= 127  # the last byte says that no other follows
+    return _ragged(bytes_, lengths if there is None else np.where(there, lengths, 0))
+
+
+def _ragged(bytes_: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> pa.Array:
+    """The first so many bytes of each row of a matrix, of type `BYTES`."""
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    kept = bytes_[np.arange(bytes_.shape[1]) < lengths[:, None]]
+    return pa.Array.from_buffers(BYTES, len(lengths), [None, pa.py_buffer(ends), pa.py_buffer(kept)])
 
 
 def key_head(entity: str) -> bytes:
@@ -145,19 +135,26 @@ def key_head(entity: str) -> bytes:
     return struct.pack("<III", 1, _KEY_TYPES[STRING], len(name)) + name
 
 
-def keys(entity: str, column: pa.ChunkedArray) -> list[bytes]:
-    """The key of each row.
+def keys(entity: str, column: pa.ChunkedArray | pa.Array, tail: bytes = b"") -> pa.Array:
+    """The key of each row, of type `BYTES`.
 
     Args:
         entity: name of the join key.
         column: its values, texts or 64-bit integers, none missing.
+        tail: what follows in each key.
     """
-    head = key_head(entity) + struct.pack("<I", _KEY_TYPES[column.type])
-    if column.type == INT64:
-        head += struct.pack("<I", 8)
-        return [head + struct.pack("<q", key) for key in column.to_pylist()]
-    texts = [key.encode() for key in column.to_pylist()]
-    return [head + struct.pack("<I", len(text)) + text for text in texts]
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    head = key_head(entity) + struct.pack("<I", _KEY_TYPES[values.type])
+    if values.type == INT64:
+        return join(head + struct.pack("<I", 8), _fixed(values), tail)
+    return join(head, _fixed(pc.binary_length(values)), values.cast(BYTES), tail)
+
+
+def _fixed(numbers: pa.Array) -> pa.Array:
+    """Integers in little-endian bytes, of type `BYTES`."""
+    wide = numbers.to_numpy()
+    bytes_ = wide.astype(wide.dtype.newbyteorder("<")).view(np.uint8).reshape(-1, wide.itemsize)
+    return _ragged(bytes_, np.full(len(bytes_), wide.itemsize))
 
 
 def unpack_keys(entity: str, found: Iterable[bytes], tail: bytes = b"") -> list[str | int]:

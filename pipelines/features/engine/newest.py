@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 from pipelines.core.settings import get_settings
 from pipelines.lake.catalog import stream
 
-ROWS = 10_000
+ROWS = 5_000
 """Entities of a part: the online store gets them at once."""
 
 _MEMORY = "256MB"

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain, compress, islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipelines.features.engine.encode import encode, key_head, key_tail, keys, stamps, unpack_keys
+from pipelines.features.engine.encode import BYTES, flat, join, key_head, key_tail, keys, messages, stamps, unpack_keys
 
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
@@ -17,20 +18,12 @@ if TYPE_CHECKING:
     from redis import Redis
 
 # A script is one command for many hashes: what a client spends is mostly per command.
-_TIMES = "local t = {} for i, key in ipairs(KEYS) do t[i] = redis.call('HGET', key, ARGV[1]) end return t"
-_SET = (
-    "local n = #ARGV / #KEYS "
-    "for i, key in ipairs(KEYS) do redis.call('HSET', key, unpack(ARGV, (i - 1) * n + 1, i * n)) end"
-)
 _HELD = (
     "local t = {} for v, view in ipairs(ARGV) do t[v] = 0 "
     "for i, key in ipairs(KEYS) do t[v] = t[v] + redis.call('HEXISTS', key, view) end end return t"
 )
 _AT_ONCE = 1_000
 """Hashes of a script: some ten milliseconds, in which Redis answers nobody else."""
-
-FEATURES = 3_000
-"""The most features of a view that a script can pass on."""
 
 
 class RedisWriter:
@@ -46,25 +39,29 @@ class RedisWriter:
         self._entity = view.entity_columns[0].name
         self._project = config.project.encode()
 
-    def write(self, part: pa.Table, features: dict[str, pa.DataType], time: str, until: datetime) -> None:
-        """Put rows in the place of those stored; rows that are newer than `until` stay.
+    def encode(self, part: pa.Table, features: dict[str, pa.DataType], time: str) -> list[pa.Array]:
+        """Rows as commands in Redis' protocol, by columns: what asks for the time that is stored, and what writes.
 
         Args:
             part: one row per entity.
             features: types by name.
             time: the column with the time of a row.
-            until: the instant of which the rows are the newest, naive UTC.
         """
         hashes = self._keys(part.column(self._entity))
-        columns: list[Any] = [repeat(self._time), stamps(part.column(time), _stamp)]
+        values = [_argument(self._time), _argument(pa.array(stamps(part.column(time), _stamp), BYTES))]
         for name, kind in features.items():
-            one = encode(part.column(name), kind)
-            columns += [repeat(self._field(name)), one.column(one.values)]
-        older = self._older(hashes, until)
-        rows = list(compress(zip(hashes, zip(*columns, strict=False), strict=False), older))
-        for start in range(0, len(rows), _AT_ONCE):
-            part_keys, values = zip(*rows[start : start + _AT_ONCE], strict=True)
-            self._client.eval(_SET, len(part_keys), *part_keys, *chain.from_iterable(values))
+            values += [_argument(self._field(name)), _argument(messages(part.column(name), kind))]
+        return [self._ask_time(hashes), _command(b"HSET", _argument(hashes), *values)]
+
+    def write(self, encoded: list[pa.Array], until: datetime) -> None:
+        """Put rows in the place of those stored; rows that are newer than `until` stay.
+
+        Args:
+            encoded: the rows.
+            until: the instant of which they are the newest, naive UTC.
+        """
+        ask, put = encoded
+        self._send(put.filter(self._older(ask, until)))
 
     def entities(self, rows: int) -> Iterator[list[str | int]]:
         """Entities of which something is stored, if of another view, about so many at a time; some may come twice."""
@@ -79,32 +76,63 @@ class RedisWriter:
     def remove(self, entities: pa.Array, until: datetime) -> int:
         """Take entities out, unless their rows are newer than `until`; returns how many there were."""
         hashes = self._keys(entities)
-        fields = [self._time, *map(self._field, self._features)]
-        gone = [key for key, older in zip(hashes, self._older(hashes, until), strict=True) if older]
-        with self._client.pipeline(transaction=False) as pipe:
-            for key in gone:
-                pipe.hdel(key, *fields)  # Redis drops a hash with its last field
-            return sum(bool(count) for count in pipe.execute())
+        fields = [_argument(one) for one in (self._time, *map(self._field, self._features))]
+        drop = _command(b"HDEL", _argument(hashes), *fields)  # Redis drops a hash with its last field
+        return sum(bool(count) for count in self._send(drop.filter(self._older(self._ask_time(hashes), until))))
 
-    def _keys(self, entities: pa.ChunkedArray | pa.Array) -> list[bytes]:
-        return [key + self._project for key in keys(self._entity, entities)]
+    def _keys(self, entities: pa.ChunkedArray | pa.Array) -> pa.Array:
+        return keys(self._entity, entities, self._project)
+
+    def _ask_time(self, hashes: pa.Array) -> pa.Array:
+        return _command(b"HGET", _argument(hashes), _argument(self._time))
 
     def _field(self, feature: str) -> bytes:
         from feast.infra.online_stores.helpers import _mmh3
 
         return bytes(_mmh3(f"{self._view}:{feature}"))
 
-    def _older(self, hashes: list[bytes], until: datetime) -> list[bool]:
+    def _older(self, ask: pa.Array, until: datetime) -> pa.Array:
         """Of each hash, whether what it holds of the view is no newer than `until`, or nothing."""
-        stored: list[bytes | None] = []
-        for start in range(0, len(hashes), _AT_ONCE):
-            part = hashes[start : start + _AT_ONCE]
-            stored += self._client.eval(_TIMES, len(part), *part, self._time)
-        return [one is None or _time(one) <= until for one in stored]
+        return pa.array([one is None or _time(one) <= until for one in self._send(ask)], pa.bool_())
+
+    def _send(self, commands: pa.Array) -> list[Any]:
+        """Send all commands at once, packed as they are, and return their answers.
+
+        Redis-py packs and pipelines the same one at a time, which takes longer than Redis takes to carry it out.
+        """
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+
+        def ask() -> list[Any]:
+            connection.send_packed_command([flat(commands)])
+            return [connection.read_response(disable_decoding=True) for _ in range(len(commands))]
+
+        try:
+            found: list[Any] = connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+            return found
+        except BaseException:
+            connection.disconnect()  # with answers that nobody read
+            raise
+        finally:
+            pool.release(connection)
 
     def _pattern(self) -> bytes:
         """What the keys of this entity match, and few others."""
         return b"*".join(re.sub(rb"([\\*?\[\]])", rb"\\\1", one) for one in (key_head(self._entity), self._project))
+
+
+def _command(name: bytes, *arguments: pa.Array | bytes) -> pa.Array:
+    """Commands in Redis' protocol, of type `BYTES`, from arguments as `_argument` makes them; one of them a column."""
+    return join(b"*%d\r\n" % (1 + len(arguments)), _argument(name), *arguments)
+
+
+def _argument(value: pa.Array | bytes) -> pa.Array | bytes:
+    """An argument of a command: its length in front of it."""
+    if isinstance(value, bytes):
+        return b"$%d\r\n%b\r\n" % (len(value), value)
+    lengths = pc.binary_length(value).dictionary_encode()
+    heads = pa.array([b"$%d\r\n" % length for length in lengths.dictionary.to_pylist()], BYTES)
+    return join(heads.take(lengths.indices), value, b"\r\n")
 
 
 def count_entities(client: "Redis", project: str, views: list[str]) -> dict[str, int]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pipelines.features.engine.encode import encode, keys, stamps, unpack_keys
+from pipelines.features.engine.encode import BYTES, keys, messages, stamps, texts, unpack_keys
 
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
@@ -29,32 +28,40 @@ class SqliteWriter:
         name = compute_table_id(config.project, view, versions)
         self._table = '"' + name.replace('"', '""') + '"'
         self._entity = view.entity_columns[0].name
+        self._names = sorted(field.name for field in view.features)  # the order of the store's key
 
-    def write(self, part: pa.Table, features: dict[str, pa.DataType], time: str, until: datetime) -> None:
-        """Put rows in the place of those stored, in one transaction; rows that are newer than `until` stay.
+    def encode(self, part: pa.Table, features: dict[str, pa.DataType], time: str) -> list[pa.Array]:
+        """Rows as they are stored, by columns: key, time, then message and text of each feature.
 
         Args:
             part: one row per entity.
             features: types by name.
             time: the column with the time of a row.
-            until: the instant of which the rows are the newest, naive UTC.
         """
-        names = sorted(features)  # the order of the store's key
-        columns = [encode(part.column(name), features[name]) for name in names]
+        columns = [keys(self._entity, part.column(self._entity)), pa.array(stamps(part.column(time), _stamp))]
+        for name in self._names:
+            columns += [messages(part.column(name), features[name]), texts(part.column(name), features[name])]
+        return columns
+
+    def write(self, encoded: list[pa.Array], until: datetime) -> None:
+        """Put rows in the place of those stored, in one transaction; rows that are newer than `until` stay.
+
+        Args:
+            encoded: the rows.
+            until: the instant of which they are the newest, naive UTC.
+        """
         # One statement an entity: SQLite is asked once for all of its features.
-        places = ", ".join(f"(?1, {_text(name)}, ?{3 + 2 * n}, ?{4 + 2 * n}, ?2, NULL)" for n, name in enumerate(names))
+        places = ", ".join(
+            f"(?1, {_text(name)}, ?{3 + 2 * n}, ?{4 + 2 * n}, ?2, NULL)" for n, name in enumerate(self._names)
+        )
         upsert = (
             f"INSERT INTO {self._table} AS t (entity_key, feature_name, value, value_text, event_ts, created_ts)"
             f" VALUES {places} ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,"
             " value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = NULL"
             f" WHERE t.event_ts <= {_stamp(until)}"
         )
-        values = chain.from_iterable((one.column(one.values), one.column(one.texts)) for one in columns)
-        rows = zip(
-            keys(self._entity, part.column(self._entity)), stamps(part.column(time), _stamp), *values, strict=True
-        )
         with self._connection:
-            self._connection.executemany(upsert, rows)
+            self._connection.executemany(upsert, zip(*map(_plain, encoded), strict=True))
 
     def entities(self, rows: int) -> Iterator[list[str | int]]:
         """Entities that are stored, so many at a time."""
@@ -67,8 +74,18 @@ class SqliteWriter:
         """Take entities out, unless their rows are newer than `until`; returns how many there were."""
         delete = f"DELETE FROM {self._table} WHERE entity_key = ? AND event_ts <= {_stamp(until)}"
         with self._connection:
-            gone = [self._connection.execute(delete, [key]).rowcount for key in keys(self._entity, entities)]
+            found = _plain(keys(self._entity, entities))
+            gone = [self._connection.execute(delete, [key]).rowcount for key in found]
         return sum(bool(count) for count in gone)
+
+
+def _plain(column: pa.Array) -> list[Any]:
+    """Python's values, through NumPy, several times as fast as `to_pylist`.
+
+    Bytes become a bytearray: of the two, Python's SQLite asks for each of the first whether it has an adapter.
+    """
+    values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return list(map(bytearray, values)) if column.type == BYTES else values
 
 
 def _text(name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.features.engine import encode
@@ -43,12 +43,20 @@ def theirs(values: list[Any], kind: pa.DataType) -> list[tuple[bytes, str | None
 
 
 @pytest.mark.parametrize("kind", encode.KINDS, ids=str)
+@settings(deadline=None)  # the first example imports Feast
 @given(data=st.data())
 def test_messages_and_texts_are_those_of_feast(kind: pa.DataType, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.none() | VALUES[kind], max_size=12))
-    found = encode.encode(pa.chunked_array([pa.array(values, kind)]), kind)
-    ours = list(zip(found.column(found.values), found.column(found.texts), strict=True))
-    assert ours == theirs(values, kind)
+    column = pa.chunked_array([pa.array(values, kind)])
+    ours = zip(encode.messages(column, kind).to_pylist(), encode.texts(column, kind).to_pylist(), strict=True)
+    assert list(ours) == theirs(values, kind)
+
+
+@given(st.lists(st.floats(-1e12, 1e12) | st.integers(-(10**17), 10**17).map(float), min_size=20))
+def test_texts_of_floats_are_those_of_python(values: list[float]) -> None:
+    some = [value / 10**power for value in values for power in range(9)]
+    found = encode.texts(pa.chunked_array([pa.array(some, pa.float64())]), pa.float64())
+    assert found.to_pylist() == [repr(one) for one in some]
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.string()], ids=str)
@@ -62,10 +70,12 @@ def test_keys_are_those_of_feast_and_can_be_read_back(kind: pa.DataType, data: s
     name = data.draw(st.sampled_from(["lead_id", "x", "número"]))
     field = "int64_val" if kind == pa.int64() else "string_val"
     wanted = [EntityKey(join_keys=[name], entity_values=[Value(**{field: one})]) for one in values]
-    found = encode.keys(name, pa.chunked_array([pa.array(values, kind)]))
+    column = pa.chunked_array([pa.array(values, kind)])
+    found = encode.keys(name, column).to_pylist()
     assert found == [serialize_entity_key(one, 3) for one in wanted]
     assert encode.unpack_keys(name, found) == values
-    tailed = [key + b"shop" for key in found]
+    tailed = encode.keys(name, column, b"shop").to_pylist()
+    assert tailed == [key + b"shop" for key in found]
     assert encode.unpack_keys(name, [*tailed, b"", encode.key_head(name)], b"shop") == values
     assert [encode.key_tail(key) for key in tailed] == [b"shop"] * len(values)
     assert encode.key_tail(b"") == encode.key_tail(b"\xff" * 40) == b""
