@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -17,8 +16,8 @@ from pipelines.lake.catalog import stream
 ROWS = 5_000
 """Entities of a part: the online store gets them at once."""
 
-_MEMORY = "256MB"
-"""What DuckDB keeps in memory; the rest waits in its file."""
+_MEMORY = "160MB"
+"""What DuckDB keeps in memory; the rest waits in files."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,13 @@ def newest(table: Table, columns: Columns, since: datetime | None, until: dateti
     rows = stream(table, columns=names, where=where)
     picked = ", ".join(f'"{name}"' for name in names)
     with tempfile.TemporaryDirectory(prefix="leadwise-online-") as folder:
-        config = {"threads": get_settings().threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
-        connection = duckdb.connect(str(Path(folder) / "newest.duckdb"), config=config)
-        try:
+        config = {
+            "threads": get_settings().threads,
+            "memory_limit": _MEMORY,
+            "temp_directory": folder,
+            "preserve_insertion_order": False,
+        }
+        with duckdb.connect(config=config) as connection:
             connection.register("_rows", _as_bits(rows))
             connection.execute(
                 f"CREATE TABLE newest AS SELECT {picked} FROM _rows WHERE {entity} IS NOT NULL"
@@ -116,12 +119,10 @@ def newest(table: Table, columns: Columns, since: datetime | None, until: dateti
             )
             connection.unregister("_rows")
             yield Newest(connection, columns, pa.schema([rows.schema.field(name) for name in names]))
-        finally:
-            connection.close()
 
 
 def _as_bits(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Floats as integers of the same bits: DuckDB's files do not keep the sign of a zero."""
+    """Floats as integers of the same bits: DuckDB's tables do not keep the sign of a zero."""
     kinds = [pa.field(one.name, pa.int64() if one.type == pa.float64() else one.type) for one in rows.schema]
     schema = pa.schema(kinds)
     return pa.RecordBatchReader.from_batches(schema, (_seen_as(batch, schema) for batch in rows))

@@ -164,3 +164,26 @@ def test_views_of_other_projects_and_entities_stay(make_repo: MakeRepo, redis_se
     left = dump_redis(redis_server, 0)
     assert {key: left[key] for key in held} == held
     assert len(left) == len(held) + 1
+
+
+def test_an_answer_that_is_an_error_is_told_and_leaves_no_answers_behind(
+    make_repo: MakeRepo, redis_server: RedisServer
+) -> None:
+    from redis import ResponseError
+
+    from pipelines.core.settings import Settings
+    from pipelines.features.address import expose, online_store
+
+    settings = Settings(online_url=redis_server.url())
+    expose(settings)
+    store = make_repo(ROWS).open("ours", online_store(settings))
+    materialize(store, ALL, END)
+    newest = dump_redis(redis_server, 0)
+    first = min(newest)
+    redis_server.client().delete(first)
+    redis_server.client().set(first, "no hash")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        materialize(store, ALL, END)
+    redis_server.client().delete(first)
+    materialize(store, ALL, END)
+    assert dump_redis(redis_server, 0) == newest
