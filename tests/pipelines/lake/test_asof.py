@@ -144,7 +144,8 @@ def test_a_sum_of_fractions_is_the_same_in_every_bit(tenant: Tenant) -> None:
     tenant = dataclasses.replace(tenant, settings=tenant.settings.model_copy(update={"threads": 4}))
     with store(tenant, []) as views:
         views.connection.execute(
-            "CREATE TABLE many AS SELECT hash(n) % 1000 AS k, hash(n, 'v') % 100000 / 7 AS v FROM range(1000000) AS r (n)"
+            "CREATE TABLE many AS SELECT hash(n) % 1000 AS k, hash(n, 'v') % 100000 / 7 AS v"
+            " FROM range(1000000) AS r (n)"
         )
         sql = "SELECT sum(hash(k, s))::VARCHAR AS sums FROM (SELECT k, sum(v) AS s FROM many GROUP BY k)"
         assert len({views.query(sql, START)["sums"][0].as_py() for _ in range(4)}) == 1
