@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVED := $(addprefix pipelines/, \
-  $(addprefix lake/test_, catalog.py lost.py asof.py identities.py expiry.py) features/test_stores.py \
+  $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py) features/test_stores.py \
   $(addprefix privacy/test_, forget.py expire.py growing.py) \
   train/test_train.py $(addprefix registry/test_, registry.py promote.py) $(addprefix deliver/test_, score.py table.py)) \
   test_whole_way.py services

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from feature_repo.sql import bare, check_sql, failed, read_sql, sql_hash, tables_of
+from feature_repo.sql import bare, check_sql, failed, read_sql, sql_hash
+from feature_repo.understood import columns_read
 from pipelines.core.errors import SqlError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Query:
             and when the columns of its tables become known.
         path: its file.
         schema: of the result: the entity first.
-        tables: contract tables it reads.
+        reads: contract tables it reads, and which of their columns.
     """
 
     name: str
@@ -52,7 +53,12 @@ class Query:
     sql_hash: str
     path: Path
     schema: pa.Schema
-    tables: frozenset[str]
+    reads: Mapping[str, frozenset[str]]
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Contract tables it reads."""
+        return frozenset(self.reads)
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,21 @@ class View(Query):
         return [field for field in self.schema if field.name != self.entity]
 
 
+def together(queries: Iterable[Query]) -> dict[str, frozenset[str]]:
+    """Contract tables that any of the queries reads, and which of their columns."""
+    found: dict[str, frozenset[str]] = {}
+    for query in queries:
+        for table, columns in query.reads.items():
+            found[table] = found.get(table, frozenset()) | columns
+    return found
+
+
 class Binder:
     """Checks queries and learns their columns from empty tables with the contracts' columns."""
 
     def __init__(self, contracts: "Mapping[str, Contract]", entities: list[str]) -> None:
         self._tables = sorted(contracts)
+        self._columns = {table: tuple(contract.clean_columns) for table, contract in contracts.items()}
         self._entities = entities
         self._known_after = {
             table: {name: str(one.known_after) for name, one in contract.clean_columns.items() if one.known_after}
@@ -147,19 +163,19 @@ class Binder:
 
     def _finish(
         self, path: Path, text: str, entity: str, columns: dict[str, pa.DataType]
-    ) -> tuple[str, str, Path, pa.Schema, frozenset[str]]:
+    ) -> tuple[str, str, Path, pa.Schema, dict[str, frozenset[str]]]:
         order = [entity, *(name for name in columns if name != entity)]
         casts = ", ".join(_cast(name, columns[name]) for name in order)
         schema = pa.schema([pa.field(name, columns[name]) for name in order])
-        tables = tables_of(text, self._tables)
-        known = {table: self._known_after[table] for table in sorted(tables) if self._known_after[table]}
+        reads = columns_read(bare(text), self._columns)
+        known = {table: self._known_after[table] for table in sorted(reads) if self._known_after[table]}
         decides = [sql_hash(text), [(field.name, str(field.type)) for field in schema], known]
         return (
             f"SELECT {casts} FROM ({bare(text)}\n) AS written",
             hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
             path,
             schema,
-            tables,
+            reads,
         )
 
 

@@ -5,7 +5,7 @@ Another parser may read a text in another way; this is the tree that will run.
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,44 @@ def check_understood(sql: str, path: Path, tables: Collection[str], shift: int =
         wrong = _wrong_function(node) or _wrong_place(node, tables, own)
         if wrong:
             raise SqlError(f"{path}:{_line(sql, place) + shift}: {wrong}")
+
+
+def columns_read(sql: str, tables: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    """The columns that a query reads of each of `tables` that it names; all of them where it may take rows as a whole.
+
+    Every name that stands anywhere in the query counts for every table, so that none means another column without the
+    columns that are left out.
+
+    Args:
+        sql: one SELECT that `check_understood` lets pass.
+        tables: their columns.
+    """
+    nodes = [node for node, _ in _nodes(_tree(sql), 0)]
+    read = {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
+    parts = (part for node in nodes for kind in ("column_names", "using_columns") for part in node.get(kind) or ())
+    named = {str(part).lower() for part in parts}
+    whole = any(_takes_rows(node, nodes, tables) for node in nodes)
+    return {
+        table: frozenset(name for name in columns if whole or name.lower() in named)
+        for table, columns in tables.items()
+        if table.lower() in read
+    }
+
+
+def _takes_rows(node: _Node, nodes: list[_Node], tables: Collection[str]) -> bool:
+    """Whether an object may take all columns of a table without naming them."""
+    kind = node.get("type")
+    if kind == "COLUMN_REF" and len(node["column_names"]) == 1:  # a row as one value
+        whose = {str(one.get("alias") or one["table_name"]).lower() for one in nodes if one.get("type") == "BASE_TABLE"}
+        return str(node["column_names"][0]).lower() in whose
+    if kind == "SELECT_NODE":
+        stars = (one for part in ("select_list", "modifiers") for one, _ in _nodes(node[part], 0))
+        places = (one for one, _ in _nodes(node["from_table"], 0) if one.get("type") == "BASE_TABLE")
+        known = {table.lower() for table in tables}
+        return any(str(one["table_name"]).lower() in known for one in places) and any(
+            one.get("class") == "STAR" for one in stars
+        )
+    return kind == "PIVOT" or node.get("ref_type") in ("NATURAL", "POSITIONAL") or bool(node.get("column_name_alias"))
 
 
 def _line(sql: str, place: int) -> int:

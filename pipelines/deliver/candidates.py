@@ -35,7 +35,7 @@ def candidates(
     if query is None:
         missing = tenant.sql_dir / "candidates.sql"
         raise NotReady(f"use case '{tenant.use_case}' does not say whom to score: write {missing}")
-    with AsOf(lake, contracts, query.tables) as views:
+    with AsOf(lake, contracts, query.reads) as views:
         rows = rows_of(views, query, as_of).read_all()
     if not rows.num_rows:
         raise NotReady(

@@ -9,6 +9,7 @@ step that ran again and wrote equal rows changes nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,7 +18,7 @@ from pyiceberg.expressions import AlwaysTrue, NotEqualTo
 
 from pipelines.collect.files import BULK
 from pipelines.core.interval import Interval, utc_now
-from pipelines.lake.asof import stored
+from pipelines.lake.versions import MARK, stored
 
 if TYPE_CHECKING:
     from expectations.contract import Contract
@@ -96,32 +97,40 @@ def remember(lake: "Lake", now: _Prints, interval: Interval) -> None:
 def fingerprints(lake: "Lake", connection: duckdb.DuckDBPyConnection, contracts: "Mapping[str, Contract]") -> _Prints:
     """Number and fingerprint of the rows that count from a midnight on, by table.
 
-    A row counts from the first midnight at or after its arrival on, unless a newer version of its key does too. An
-    empty cell adds nothing, and a renamed column keeps its id, so that neither a column that is gained nor one that is
-    renamed changes a fingerprint.
+    A row counts from the first midnight at or after its arrival on, unless a newer version of its key does too.
 
     Args:
         lake: of the tenant.
-        connection: of an `AsOf`.
+        connection: of an `AsOf` that was loaded with `marks`.
         contracts: of the tables it holds.
     """
     found: _Prints = {}
     for name, contract in contracts.items():
         if _arrives_anew(lake, contract):
             continue
-        cells = [
-            f'CASE WHEN "{column}" IS NULL THEN 0::UBIGINT ELSE hash(\'{about.id or column}\', "{column}") END'
-            for column, about in sorted(contract.clean_columns.items())
-        ]
-        row = cells[0]
-        for cell in cells[1:]:
-            row = f"xor({row}, {cell})"
         rows = connection.execute(
-            f"SELECT {_midnight('_arrived_at')}, count(*), sum(hash({row}))::VARCHAR FROM {stored(name)}"
+            f"SELECT {_midnight('_arrived_at')}, count(*), sum({MARK})::VARCHAR FROM {stored(name)}"
             f" WHERE {_midnight('_arrived_at')} < {_midnight('_superseded_at')} GROUP BY 1"
         ).fetchall()
         found |= {(name, day): (count, text) for day, count, text in rows}
     return found
+
+
+def marks(contracts: "Mapping[str, Contract]") -> dict[str, str]:
+    """SQL of the fingerprint of one row, by table, for `AsOf`.
+
+    An empty cell adds nothing, and a renamed column keeps its id, so that neither a column that is gained nor one that
+    is renamed changes a fingerprint.
+    """
+    return {name: _mark(contract) for name, contract in contracts.items()}
+
+
+def _mark(contract: "Contract") -> str:
+    cells = [
+        f'CASE WHEN "{column}" IS NULL THEN 0::UBIGINT ELSE hash(\'{about.id or column}\', "{column}") END'
+        for column, about in sorted(contract.clean_columns.items())
+    ]
+    return f"hash({reduce('xor({}, {})'.format, cells)})"
 
 
 def _arrives_anew(lake: "Lake", contract: "Contract") -> bool:

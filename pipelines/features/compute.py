@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.expressions.parser import parse
 
 from feature_repo.definitions import Definitions, View
+from feature_repo.queries import together
 from pipelines.core.errors import NotReady
 from pipelines.core.interval import Interval, midnight, utc_now
 from pipelines.core.report import Advance, progress
@@ -152,13 +153,14 @@ def _is_anew(tenant: "Tenant", lake: Lake, view: View, interval: Interval, befor
     return bool(rows)
 
 
-def tables_of(tenant: "Tenant", definitions: Definitions, contracts: "Mapping[str, Contract]") -> AsOf:
-    """The tables that the views read, as of any instant, with threads as `compute` needs them."""
-    views = definitions.views.values()
-    tables = frozenset().union(*(view.tables for view in views))
-    # A thread per view: one query is too small for two cores, and DuckDB lets go of Python while it works. DuckDB has
-    # threads of its own for the cores that are left only: they cost a small query more than they give.
-    return AsOf(_with_threads(tenant, 1 + tenant.settings.threads - _workers(tenant, len(views))), contracts, tables)
+def tables_of(
+    tenant: "Tenant",
+    definitions: Definitions,
+    contracts: "Mapping[str, Contract]",
+    marks: Mapping[str, str] | None = None,
+) -> AsOf:
+    """What the views read, as of any instant; for `marks` see `AsOf`."""
+    return AsOf(Lake(tenant), contracts, together(definitions.views.values()), marks)
 
 
 def _workers(tenant: "Tenant", views: int) -> int:
@@ -175,6 +177,7 @@ def _compute_all(
 ) -> None:
     """Compute the views into files, so that a query that fails leaves all tables as they were."""
     steps = sum(len(plan.instants) for plan in plans.values())
+    # A thread per view: a query has but one, and DuckDB lets go of Python while it works.
     with progress("features", steps) as advance, ThreadPoolExecutor(_workers(tenant, len(views))) as pool:
         connections = {view.name: asof.connection.cursor() for view in views}
         for view in views:
@@ -185,11 +188,6 @@ def _compute_all(
         ]
         for future in futures:
             future.result()
-
-
-def _with_threads(tenant: "Tenant", threads: int) -> Lake:
-    """The tenant's lake, for queries on so many threads."""
-    return Lake(replace(tenant, settings=tenant.settings.model_copy(update={"threads": threads})))
 
 
 def _spill(

@@ -17,6 +17,7 @@ from pipelines.core.errors import ConfigError, NotReady
 from pipelines.features.compute import AS_OF, table_of
 from pipelines.lake.catalog import Lake
 from pipelines.lake.fields import columns_of
+from pipelines.lake.files import fed
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -132,15 +133,15 @@ def _load(
     for view in views:
         columns = [*view.schema.names, AS_OF]
         where = f"{AS_OF} <= '{bounds[1].isoformat()}'" if bounds else None
-        connection.register("_stored", lake.scan(table_of(view), columns=columns, where=where))
         names = ", ".join(f'"{name}"' for name in columns)
         until = f'lead({AS_OF}) OVER (PARTITION BY "{view.entity}" ORDER BY {AS_OF})'
+        past = f" WHERE {where}" if where else ""
         needed = f" WHERE _until > '{bounds[0].isoformat()}'::TIMESTAMP" if bounds else ""
-        connection.execute(
-            f'CREATE TABLE "{view.name}" AS SELECT * FROM'
-            f" (SELECT {names}, coalesce({until}, 'infinity'::TIMESTAMP) AS _until FROM _stored){needed}"
-        )
-        connection.unregister("_stored")
+        with fed(connection, lake, table_of(view), columns=columns, where=where) as source:
+            connection.execute(
+                f'CREATE TABLE "{view.name}" AS SELECT * FROM'
+                f" (SELECT {names}, coalesce({until}, 'infinity'::TIMESTAMP) AS _until FROM {source}{past}){needed}"
+            )
 
 
 def _parts(spine: pa.Table | pa.RecordBatchReader, rows: int) -> Iterator[pa.Table]:

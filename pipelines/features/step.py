@@ -63,7 +63,7 @@ def features(tenant: "Tenant", interval: Interval, rewrite: bool = False, withou
             refuse_without(tenant, definitions)
         used = _users(tenant, definitions, standings)
         chosen, again = definitions, list[str]()
-        with tables_of(tenant, definitions, contracts) as asof:
+        with tables_of(tenant, definitions, contracts, arrivals.marks(contracts)) as asof:
             known = arrivals.fingerprints(lake, asof.connection, {name: contracts[name] for name in asof.snapshots})
             if rewrite:
                 names = [one.view.name for one in unfinished(list(standings.values()))]

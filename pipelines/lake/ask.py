@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
 
 import duckdb
 import pyarrow as pa
@@ -21,11 +20,13 @@ from sqlglot.errors import SqlglotError
 
 from feature_repo.sql import bare, check_sql, failed
 from pipelines.core.errors import LeadwiseError, SqlError, nearest
-from pipelines.lake.asof import ORDER, close, known
+from pipelines.lake.asof import close
 from pipelines.lake.catalog import Lake
 from pipelines.lake.evolve import stored_names
 from pipelines.lake.fields import columns_of
+from pipelines.lake.files import literal, local_files, read_parquet
 from pipelines.lake.shown import QUARANTINE, Shown, newest, shown
+from pipelines.lake.versions import ORDER, SYSTEM, known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,8 +152,8 @@ def _make_views(connection: duckdb.DuckDBPyConnection, lake: Lake, used: Mapping
         connection.execute(f'CREATE SCHEMA "{namespace}"')
     files = {name: _files(lake, one.table) for name, one in used.items()}
     every = [path for paths in files.values() for path in paths or ()]
-    quoted = ", ".join(_text(path) for path in every)
-    connection.execute(f"SET allowed_paths = [{quoted}]")
+    allowed = ", ".join(literal(path) for path in every)
+    connection.execute(f"SET allowed_paths = [{allowed}]")
     for number, (name, one) in enumerate(used.items()):
         stored = f"_store.t{number}"
         _store(connection, lake, one, stored, files[name])
@@ -176,17 +177,7 @@ def _store(connection: duckdb.DuckDBPyConnection, lake: Lake, one: Shown, stored
         shown = ", ".join(f'"{name}" AS "{names[name]}"' for name in names)
         rows += f" UNION ALL BY NAME SELECT {shown} FROM {stored}_rows"
     elif files and table is not None:
-        paths = ", ".join(_text(path) for path in files)
-        columns = ", ".join(
-            f"{field.field_id}: {{name: {_text(names[field.name])}, type: '{_TYPES[str(field.field_type)]}',"
-            " default_value: NULL}"
-            for field in table.schema().fields
-        )
-        # By their numbers: an older file may know a column under another name, or not at all.
-        rows += (
-            f" UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], schema=MAP {{{columns}}},"
-            " hive_partitioning=false)"
-        )
+        rows += f" UNION ALL BY NAME SELECT * FROM {read_parquet(files, table.schema(), names)}"
     try:
         connection.execute(f"CREATE VIEW {stored} AS {rows}")
     except duckdb.IOException:
@@ -194,19 +185,6 @@ def _store(connection: duckdb.DuckDBPyConnection, lake: Lake, one: Shown, stored
             f"a data file of table '{one.name}' in {lake.tenant.lake_url} is gone or can't be read:"
             " run the step that writes the table again over all its days"
         ) from None
-
-
-_TYPES = {
-    "string": "VARCHAR",
-    "long": "BIGINT",
-    "int": "INTEGER",
-    "double": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP",
-    "date": "DATE",
-    "binary": "BLOB",
-}
-"""Iceberg's types that Leadwise stores, as DuckDB calls them."""
 
 
 def _names(table: "Table | None", one: Shown) -> dict[str, str]:
@@ -221,32 +199,16 @@ def _names(table: "Table | None", one: Shown) -> dict[str, str]:
 
 def _columns(table: "Table | None", one: Shown, names: Mapping[str, str]) -> pa.Schema:
     """Columns as the lake has them, and those that the contract has beyond, in the contract's types."""
-    declared = [*one.contract.clean_schema(), *_SYSTEM] if one.contract else []
+    declared = [*one.contract.clean_schema(), *SYSTEM] if one.contract else []
     stored = [] if table is None else [pa.field(names[name], kind) for name, kind in columns_of(table).items()]
     known = {field.name for field in declared}
     return pa.schema([*declared, *(field for field in stored if field.name not in known)])
 
 
-_SYSTEM = [
-    pa.field("_arrived_at", pa.timestamp("us")),
-    pa.field("_batch_id", pa.string()),
-    pa.field("_source_file", pa.string()),
-    pa.field("_source_row", pa.int64()),
-]
-
-
 def _files(lake: Lake, name: str) -> list[str] | None:
-    """Paths of a table's data files; None where they don't lie on this machine or rows of them were deleted."""
+    """Paths of a table's data files; None where they can't be read one by one."""
     table = lake.table(name)
-    if table is None:
-        return []
-    found = []
-    for task in table.scan().plan_files():
-        place = urlparse(task.file.file_path)
-        if place.scheme not in ("", "file") or task.delete_files:
-            return None
-        found.append(unquote(place.path))
-    return found
+    return [] if table is None else local_files(table.scan().plan_files())
 
 
 def _versions(contract: "Contract", stored: str) -> str:
@@ -301,7 +263,3 @@ def _sentences(sql: str, used: Mapping[str, Shown]) -> Iterator[None]:
 
 def _quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

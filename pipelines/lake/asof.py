@@ -13,37 +13,49 @@ import pyarrow as pa
 
 from expectations.contract import Contract
 from pipelines.lake.catalog import Lake
-from pipelines.lake.evolve import as_of_today
+from pipelines.lake.versions import load
 
-_STORE = "_store"
-ORDER = ("_arrived_at", "_batch_id", "_source_file", "_source_row")
-"""Columns that order the versions of a key, the newest last."""
+_MEMORY = "1GB"
+"""What DuckDB keeps in memory; the rest waits on the disk."""
 
 Params = Mapping[str, object]
 
 
 class AsOf:
-    """An in-memory DuckDB with a view per table of the use case, closed to files, settings and the network.
+    """A DuckDB with a view per table of the use case, closed to files, settings and the network.
 
+    Tables are loaded on all threads; a query runs on one, and gives the same rows in every bit whenever it runs.
     Use as a context manager. `snapshots` names the Iceberg snapshot each view was made from.
     """
 
-    def __init__(self, lake: Lake, contracts: Mapping[str, Contract], tables: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        contracts: Mapping[str, Contract],
+        reads: Mapping[str, Collection[str]] | None = None,
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
         """Load the tables.
 
         Args:
             lake: of the tenant.
             contracts: by table name.
-            tables: those that are needed; None is all.
+            reads: tables that are needed, and their columns; None is all of both.
+            marks: by table, SQL of a value of each row that is kept as `MARK` beside it, over any columns.
         """
+        settings = lake.tenant.settings
         self.snapshots: dict[str, int | None] = {}
-        self._connection = duckdb.connect(config={"threads": lake.tenant.settings.threads})
+        self._connection = duckdb.connect(config={"threads": settings.threads, "memory_limit": _MEMORY})
+        self._connection.execute(f"SET temp_directory = '{lake.tenant.home / 'tmp' / 'duckdb'}'")
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = true")
-        self._connection.execute(f"CREATE SCHEMA {_STORE}")
         for name, contract in contracts.items():
-            if tables is None or name in tables:
-                self._load(lake, name, contract)
+            if reads is None or name in reads:
+                columns = [one for one in contract.clean_columns if reads is None or one in reads[name]]
+                self.snapshots[name] = lake.snapshot_id(f"clean.{name}")
+                load(self._connection, lake, contract, columns, (marks or {}).get(name))
+        # Threads would add up fractions in another order each time, and the last bits of a sum with them.
+        self._connection.execute("SET threads = 1")
         close(self._connection)
 
     def __enter__(self) -> "AsOf":
@@ -95,54 +107,9 @@ class AsOf:
         wanted = {name for statement in self._connection.extract_statements(sql) for name in statement.named_parameters}
         return {name: given[name] for name in wanted if name in given}
 
-    def _load(self, lake: Lake, name: str, contract: Contract) -> None:
-        schema = contract.clean_schema()
-        table = stored(name)
-        # Before the first batch there are no rows, in the right columns.
-        rows = as_of_today(lake, contract, _SYSTEM) or pa.schema([*schema, *_SYSTEM]).empty_table()
-        self.snapshots[name] = lake.snapshot_id(f"clean.{name}")
-        keys = ", ".join(f'"{key}"' for key in contract.keys)
-        order = ", ".join(ORDER)
-        self._connection.register("_rows", rows)
-        self._connection.execute(
-            f"CREATE TABLE {table} AS SELECT * EXCLUDE (_batch_id, _source_file, _source_row),"
-            f" coalesce(lead(_arrived_at) OVER (PARTITION BY {keys} ORDER BY {order}), 'infinity'::TIMESTAMP)"
-            f" AS _superseded_at FROM _rows ORDER BY {order}"
-        )
-        self._connection.unregister("_rows")
-        columns = ", ".join(known(contract, column) for column in schema.names)
-        self._connection.execute(
-            f'CREATE VIEW "{name}" AS SELECT {columns} FROM {table}'
-            " WHERE _arrived_at <= getvariable('as_of') AND _superseded_at > getvariable('as_of')"
-        )
-
-
-_SYSTEM = pa.schema(
-    [
-        ("_arrived_at", pa.timestamp("us")),
-        ("_batch_id", pa.string()),
-        ("_source_file", pa.string()),
-        ("_source_row", pa.int64()),
-    ]
-)
-
-
-def stored(name: str) -> str:
-    """SQL of the table behind a view: all versions of all keys, with `_arrived_at` and `_superseded_at`."""
-    return f'{_STORE}."{name}"'
-
 
 def close(connection: duckdb.DuckDBPyConnection) -> None:
     """From here on SQL sees what the connection holds, and no files, settings or network."""
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET lock_configuration = true")
-
-
-def known(contract: Contract, name: str) -> str:
-    """SQL of a column of a view, empty before it is known as of the variable `as_of`."""
-    delay = contract.clean_columns[name].known_after
-    if delay is None:
-        return f'"{name}"'
-    known_at = f'"{contract.event_time}"::TIMESTAMP + to_seconds({delay.total_seconds()})'
-    return f'CASE WHEN {known_at} <= getvariable(\'as_of\') THEN "{name}" END AS "{name}"'

@@ -190,12 +190,23 @@ class Lake:
         Raises:
             LeadwiseError: nothing was written to that table yet.
         """
+        return streamed(*self.planned(name, columns=columns, where=where, snapshot_id=snapshot_id))
+
+    def planned(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: BooleanExpression | str | None = None,
+        snapshot_id: int | None = None,
+    ) -> tuple[Table, DataScan]:
+        """What `scan` reads: the table, and which of its files and columns."""
         table = self.table(name)
         if table is None:
             raise LeadwiseError(
                 f"tenant '{self.tenant.name}' has no table {name} yet: run the step that writes it first"
             )
-        return stream(table, columns=columns, where=where, snapshot_id=snapshot_id)
+        return table, _planned(table, columns, where, snapshot_id)
 
     def read(
         self,
@@ -249,11 +260,21 @@ def stream(
     snapshot_id: int | None = None,
 ) -> pa.RecordBatchReader:
     """`Lake.scan` of a table that is at hand."""
-    scan = table.scan(
+    return streamed(table, _planned(table, columns, where, snapshot_id))
+
+
+def _planned(
+    table: Table, columns: Sequence[str] | None, where: BooleanExpression | str | None, snapshot_id: int | None
+) -> DataScan:
+    return table.scan(
         row_filter=ALWAYS_TRUE if where is None else where,
         selected_fields=tuple(columns) if columns else ("*",),
         snapshot_id=snapshot_id,
     )
+
+
+def streamed(table: Table, scan: DataScan) -> pa.RecordBatchReader:
+    """The rows of a scan, file after file."""
     return _plain_reader(scan.projection().as_arrow(), _by_file(table, scan))
 
 

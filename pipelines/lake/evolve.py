@@ -144,6 +144,19 @@ def as_of_today(
     return Fitted(schema, tuple(names)).read(rows)
 
 
+def is_current(lake: Lake, contract: "Contract") -> bool:
+    """Whether a clean table has the columns of the contract, under their names and in their types.
+
+    Raises:
+        ContractError: the contract breaks the table's rows.
+    """
+    table = lake.table(f"clean.{contract.name}")
+    if table is None or lake.fixed:
+        return table is not None
+    names, held = stored_names(table, contract), columns_of(table)
+    return all(names[field.name] == field.name and held[field.name] == field.type for field in contract.clean_schema())
+
+
 def stored_names(table: Table, contract: "Contract") -> dict[str, str | None]:
     """Where the table keeps each column of the contract's clean table: its name there, None where it has none yet.
 

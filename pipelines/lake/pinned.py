@@ -10,9 +10,8 @@ from pipelines.lake.expiry import standing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     from pyiceberg.expressions import BooleanExpression
-    from pyiceberg.table import Table
+    from pyiceberg.table import DataScan, Table
 
     from pipelines.core.tenant import Tenant
 
@@ -54,17 +53,17 @@ class PinnedLake(Lake):
         given = self._given or {}
         return sorted(name for name, wanted in given.items() if wanted is not None and self._standing(name) != wanted)
 
-    def scan(
+    def planned(
         self,
         name: str,
         *,
         columns: Sequence[str] | None = None,
         where: BooleanExpression | str | None = None,
         snapshot_id: int | None = None,
-    ) -> pa.RecordBatchReader:
+    ) -> tuple[Table, DataScan]:
         """See `Lake`; without `snapshot_id` the pinned one is read."""
         wanted = snapshot_id or (self._standing(name) if self._given is not None else None)
-        return super().scan(name, columns=columns, where=where, snapshot_id=wanted)
+        return super().planned(name, columns=columns, where=where, snapshot_id=wanted)
 
     def _standing(self, name: str) -> int | None:
         """The snapshot that is read: the given one, or what took its place when leads were forgotten."""

@@ -153,7 +153,7 @@ def _labels(
     from pipelines.lake.asof import AsOf
 
     horizon = tenant.params.train.targets[label.name].horizon_days
-    with AsOf(lake, contracts, label.tables) as views:
+    with AsOf(lake, contracts, label.reads) as views:
         rows = rows_of(views, label, interval.as_of, {"horizon_days": horizon}).read_all()
         return rows, {f"clean.{name}": snapshot for name, snapshot in views.snapshots.items()}
 

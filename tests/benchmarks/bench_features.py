@@ -2,7 +2,9 @@
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 
@@ -11,6 +13,7 @@ from pipelines.core.tenant import Tenant
 from tests.benchmarks.lakes import NOW, clean_tables
 from tests.benchmarks.measure import Cost, Row, run_python
 
+_TIMES = 3
 COUNTS = {"leads": 200_000, "validations": 1_000_000, "messages": 2_000_000}
 
 OURS = """
@@ -18,6 +21,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 import time
+from concurrent.futures import ThreadPoolExecutor
 import pyarrow.parquet as pq
 from expectations.contract import load_contracts
 from feature_repo.definitions import load_definitions
@@ -27,12 +31,16 @@ tenant = Tenant.load("demo")
 contracts = load_contracts(tenant.contracts_dir)
 every = load_definitions(tenant, contracts)
 definitions = replace(every, views={{name: every.views[name] for name in ("messages", "validations")}})
-with tables_of(tenant, definitions, contracts) as asof:
-    began = time.perf_counter()
-    for name, view in definitions.views.items():
-        found = asof.query(view.sql, datetime.fromisoformat({now!r}))
-        pq.write_table(found, Path({folder!r}) / f"{{name}}.ours.parquet")
-    print(time.perf_counter() - began)
+now = {{"as_of": datetime.fromisoformat({now!r})}}
+began = time.perf_counter()
+with tables_of(tenant, definitions, contracts) as asof, ThreadPoolExecutor() as pool:
+    def write(view):  # a thread and a connection for each view, as the step has them
+        connection = asof.connection.cursor()
+        connection.execute("SET VARIABLE as_of = $as_of::TIMESTAMP", now)
+        found = connection.sql(view.sql, params=now).to_arrow_table()
+        pq.write_table(found, Path({folder!r}) / f"{{view.name}}.ours.parquet")
+    list(pool.map(write, definitions.views.values()))
+print(time.perf_counter() - began)
 """
 
 # As a good user of pandas writes it: no loop, no apply; the newest version of each key, then grouped sums.
@@ -40,10 +48,11 @@ PANDAS = """
 import time
 from pathlib import Path
 import numpy as np, pandas as pd
+began = time.perf_counter()
 folder, now = Path({folder!r}), pd.Timestamp({now!r})
 ORDER = ["_arrived_at", "_batch_id", "_source_file", "_source_row"]
 def known(table, key, columns):
-    rows = pd.read_parquet(folder / f"{{table}}.parquet", columns=[*columns, *ORDER])
+    rows = pd.read_parquet(folder / "demo/lake/clean" / table / "data", columns=[*columns, *ORDER])
     rows = rows[rows["_arrived_at"] <= now].sort_values(ORDER).drop_duplicates(key, keep="last")
     return rows.drop(columns=ORDER)
 def windows(rows, time):
@@ -54,7 +63,6 @@ messages = known("messages", "message_id", ["message_id", "lead_id", "sent_at", 
 PLATFORMS = ["whatsapp", "instagram", "facebook", "google", "apple"]
 active, ms = [f"{{p}}_active" for p in PLATFORMS], [f"{{p}}_ms" for p in PLATFORMS]
 validations = known("validations", "validation_id", ["validation_id", "lead_id", "validated_at", *active, *ms])
-began = time.perf_counter()
 
 messages = messages[messages["sent_at"] <= now]
 within = windows(messages, "sent_at")
@@ -99,24 +107,30 @@ print(time.perf_counter() - began)
 
 
 def run() -> list[Row]:
-    """Seconds and memory of the views `messages` and `validations` as of one instant, read from Parquet to Parquet."""
+    """Seconds and memory of the views `messages` and `validations` as of one instant.
+
+    Both sides read the lake's own Parquet files, and only the columns they need; both leave out what arrived later and
+    versions that were corrected, and write what they found as Parquet. Medians of runs in turn.
+    """
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
-        env = {"LEADWISE_VAR": home}
         settings = get_settings().model_copy(update={"var": folder})
         clean_tables(Tenant.load("demo", settings), folder, COUNTS)
-        ours = run_python(OURS.format(folder=home, now=NOW.isoformat()), env)
-        pandas = run_python(PANDAS.format(folder=home, now=NOW.isoformat()), env)
+        found: dict[str, list[Cost]] = {"ours": [], "pandas": []}
+        for _ in range(_TIMES):
+            for whose, code in (("ours", OURS), ("pandas", PANDAS)):
+                found[whose].append(run_python(code.format(folder=home, now=NOW.isoformat()), {"LEADWISE_VAR": home}))
         for view in ("messages", "validations"):
             _compare(folder, view)
+
+    def both(figure: Callable[[Cost], float]) -> tuple[float, float]:
+        ours, pandas = (median(map(figure, costs)) for costs in found.values())
+        return ours, pandas
+
     return [
-        Row.of(
-            "files to features, start-up included", ours.seconds, pandas.seconds, "s", "the same in pandas; reach: 5×"
-        ),
-        Row.of(
-            "of which features, as of one instant", _said(ours), _said(pandas), "s", "the same in pandas; reach: 5×"
-        ),
-        Row.of("peak memory", ours.peak_mb, pandas.peak_mb, "MB", "the same in pandas; reach: under 2,000 MB"),
+        Row.of("files to features", *both(_said), "s", "the same in pandas; reach: 5×"),
+        Row.of("with the start of Python and its imports", *both(lambda one: one.seconds), "s", "the same in pandas"),
+        Row.of("peak memory", *both(lambda one: one.peak_mb), "MB", "the same in pandas; reach: under 2,000 MB"),
     ]
 
 
@@ -130,6 +144,6 @@ def _compare(folder: Path, view: str) -> None:
         pd.read_parquet(folder / f"{view}.{whose}.parquet").sort_values("lead_id").reset_index(drop=True)
         for whose in ("ours", "pandas")
     )
-    assert len(ours) == COUNTS["leads"], len(ours)
+    assert 0.99 * COUNTS["leads"] < len(ours) < COUNTS["leads"], len(ours)  # some leads arrive after the instant
     pd.testing.assert_frame_equal(ours, theirs[list(ours.columns)], check_dtype=False, rtol=1e-12)
     print(f"{view}: {len(ours)} rows × {ours.shape[1]} columns are equal", file=sys.stderr)

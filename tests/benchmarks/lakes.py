@@ -12,15 +12,20 @@ from feature_repo.definitions import Definitions, load_definitions
 from pipelines.core.tenant import Tenant
 from pipelines.features.compute import stored_schema, table_of
 from pipelines.lake.catalog import Lake
+from pipelines.lake.evolve import PROPERTY, told
 
 NOW = datetime(2026, 4, 1)
 """The instant of the benchmarks; history reaches 120 days back."""
 
 _SYSTEM = ", _arrived_at, 'bulk' AS _batch_id, 'bench' AS _source_file, n AS _source_row, _arrived_at AS _loaded_at"
-# One row in fifty is a correction: the key of the row before it, arrived an hour later.
+# One row in fifty is a correction: the key of the row before it, arrived an hour later. One in 300 arrives weeks late.
 _KEY = "n - (n % 50 = 49)::int"
 _KEYS = f"{_KEY} AS key, TIMESTAMP '2025-12-02' + to_seconds(hash({_KEY}) % 10300000) AS happened"
-_ARRIVED = "happened + CASE WHEN n % 50 = 49 THEN INTERVAL 1 hour ELSE INTERVAL 1 minute END AS _arrived_at"
+_LATE = "hash(n, 'late') % 300 = 0"
+_ARRIVED = (
+    f"happened + CASE WHEN {_LATE} THEN INTERVAL 20 days WHEN n % 50 = 49 THEN INTERVAL 1 hour"
+    " ELSE INTERVAL 1 minute END AS _arrived_at"
+)
 _ACTIVE = ", ".join(
     f"hash(n, '{name}') % 3 = 0 AS {name}_active" for name in ("whatsapp", "instagram", "facebook", "google", "apple")
 )
@@ -48,9 +53,9 @@ def clean_tables(tenant: Tenant, folder: Path, counts: dict[str, int]) -> None:
     """Fill `clean.<table>`, and write the same rows to `<folder>/<table>.parquet`."""
     contracts, lake = load_contracts(tenant.contracts_dir), Lake(tenant)
     for name, count in counts.items():
-        table = _clean(contracts[name], count, counts["leads"])
+        table, applied = _clean(contracts[name], count, counts["leads"]), {PROPERTY: told(contracts[name])}
         pq.write_table(table, folder / f"{name}.parquet")
-        lake.write(f"clean.{name}", table.schema, [table], replace=("_batch_id", ["bulk"]))
+        lake.write(f"clean.{name}", table.schema, [table], replace=("_batch_id", ["bulk"]), properties=applied)
 
 
 def _clean(contract: Contract, count: int, leads: int) -> pa.Table:
@@ -60,6 +65,8 @@ def _clean(contract: Contract, count: int, leads: int) -> pa.Table:
         sql = (
             f"WITH k AS (SELECT n, {_KEYS} FROM (SELECT range AS n FROM range({count}))),"
             f" a AS (SELECT *, {_ARRIVED} FROM k) SELECT {columns}{_SYSTEM} FROM a"
+            # As batch after batch leaves them: in order of arrival, but for those that came late.
+            f" ORDER BY {_LATE}, _arrived_at, n"
         )
         found = connection.sql(sql).to_arrow_table()
     system = [field for field in found.schema if field.name.startswith("_")]

@@ -131,7 +131,7 @@ def test_a_new_view_has_its_history_to_be_written(world: World, redefine: Redefi
     plant(world)
     lead = redefine(FIRST)
     world.compute(days(0, 3))
-    late = View("late", *[getattr(lead, name) for name in ("entity", "sql", "sql_hash", "path", "schema", "tables")])
+    late = View("late", *[getattr(lead, name) for name in ("entity", "sql", "sql_hash", "path", "schema", "reads")])
     world.definitions.views["late"] = late
     world.compute(days(3, 4))
     standings = [standing(world.lake, view) for view in (lead, late)]

@@ -73,7 +73,7 @@ def test_a_question_sees_what_a_feature_query_sees(
         store(tenant, batches[number] if number < len(batches) else [], batch=f"b{number}")
     instant = START + timedelta(days=day)
     query = "SELECT * FROM orders ORDER BY order_id"
-    with AsOf(Lake(tenant), load_contracts(tenant.contracts_dir), ["orders"]) as views:
+    with AsOf(Lake(tenant), load_contracts(tenant.contracts_dir)) as views:
         assert rows(tenant, query, instant) == views.query(query, instant).to_pylist()
 
 

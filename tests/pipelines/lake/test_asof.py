@@ -1,5 +1,6 @@
 """Views show, for each key, the newest version that had arrived, and nothing that was not known yet."""
 
+import dataclasses
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -119,6 +120,35 @@ def test_views_agree_with_an_oracle_in_plain_python(
 
     with store(tenant, versions) as views:
         assert seen(views, hour) == expected
+
+
+def test_rows_lie_in_order_of_arrival_whatever_order_they_were_written_in(tenant: Tenant) -> None:
+    drawn = [version(str(n), 0, n * 7919 % 100) for n in range(100)]
+    with store(tenant, drawn) as views:
+        keys = views.query("SELECT order_id FROM orders", START + timedelta(days=9))["order_id"].to_pylist()
+    assert keys == [one["order_id"] for one in sorted(drawn, key=lambda one: one["seen_at"])]
+
+
+def test_only_the_columns_that_a_query_reads_are_there(tenant: Tenant) -> None:
+    store(tenant, [version("a", 0, 1, 1), version("a", 0, 2, 2), version("b", 0, 1)]).connection.close()
+    contracts, now = load_contracts(tenant.contracts_dir), START + timedelta(hours=50)
+    for columns, shown in ((["returned", "amount"], ["amount", "returned"]), ([], ["order_id"])):
+        with AsOf(Lake(tenant), contracts, {"orders": columns}) as views:
+            found = views.query("SELECT * FROM orders", now)
+            assert found.schema.names == shown
+            assert found.num_rows == 2
+            assert columns == [] or [row["returned"] for row in found.to_pylist()] == [True, True]
+
+
+def test_a_sum_of_fractions_is_the_same_in_every_bit(tenant: Tenant) -> None:
+    tenant = dataclasses.replace(tenant, settings=tenant.settings.model_copy(update={"threads": 4}))
+    with store(tenant, []) as views:
+        views.connection.execute(
+            "CREATE TABLE many AS SELECT hash(n) % 1000 AS k, hash(n, 'v') % 100000 / 7 AS v"
+            " FROM range(1000000) AS r (n)"
+        )
+        sql = "SELECT sum(hash(k, s))::VARCHAR AS sums FROM (SELECT k, sum(v) AS s FROM many GROUP BY k)"
+        assert len({views.query(sql, START)["sums"][0].as_py() for _ in range(4)}) == 1
 
 
 def test_tables_without_a_row_are_there(tenant: Tenant) -> None:
