@@ -5,11 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SERVED := $(addprefix pipelines/, \
-  $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py) features/test_stores.py \
-  $(addprefix privacy/test_, forget.py expire.py growing.py) \
-  train/test_train.py $(addprefix registry/test_, registry.py promote.py) $(addprefix deliver/test_, score.py table.py)) \
-  test_whole_way.py services
+SERVED := services test_whole_way.py $(addprefix pipelines/, \
+  features/test_stores.py train/test_train.py $(addprefix registry/test_, registry.py promote.py) \
+  $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py) \
+  $(addprefix privacy/test_, forget.py expire.py growing.py) $(addprefix deliver/test_, score.py table.py))
 # A file of tests stays with one worker, which makes what its tests share; four fit into the memory of a laptop.
 WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
