@@ -66,7 +66,8 @@ def test_a_step_beside_another_that_is_run_again(stage: dict[str, Scene], name: 
     """What is run beside changes no content: afterwards there is what either leaves alone."""
     scene, other = stage[name], stage[beside]
     scene.restore()
-    ended = together(scene.job(), other.job())
+    # By the rules of now: those that the scene of `replay` is about would let rows pass that are held back.
+    ended = together(scene.job(), replace(other.job(), environment=scene.job().environment))
     check(ended)
     assert not (len(ended) == 2 and ended[0][0] == REFUSED and ended[1][0] == REFUSED)
     if ended[0][0] == REFUSED:
