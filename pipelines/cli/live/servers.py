@@ -143,6 +143,7 @@ class Servers:
         data.mkdir(exist_ok=True)
         url = urlsplit(self.told["online_url"])
         lines = [f"bind {HOST}", f"port {url.port}", f"requirepass {url.password}", f'dir "{data}"', "appendonly yes"]
+        lines.append("appendfsync always")  # once a second, what was answered in the last two may be lost with it
         config = data / "redis.conf"
         _write_secret(config, "\n".join(lines) + "\n")
         return Service(REDIS, (str(redis_program()), str(config)))
