@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
-from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, bin_pack_record_batches
-from pyiceberg.table import ALWAYS_TRUE, DataScan, Table, Transaction
+from pyiceberg.io.pyarrow import _dataframe_to_data_files, bin_pack_record_batches
+from pyiceberg.table import DataScan, Table, Transaction
 from sqlalchemy.exc import DBAPIError
 
 from pipelines.core.errors import Busy, ConfigError, LeadwiseError
@@ -21,6 +21,7 @@ from pipelines.core.tenant import Tenant
 from pipelines.lake.access import opened
 from pipelines.lake.fields import plain as plain
 from pipelines.lake.fields import refit
+from pipelines.lake.reading import by_file, planned, streamed
 
 NAMESPACES = ("raw", "clean", "quarantine", "identity", "features", "deliver", "watch")
 
@@ -206,7 +207,7 @@ class Lake:
             raise LeadwiseError(
                 f"tenant '{self.tenant.name}' has no table {name} yet: run the step that writes it first"
             )
-        return table, _planned(table, columns, where, snapshot_id)
+        return table, planned(table, columns, where, snapshot_id)
 
     def read(
         self,
@@ -252,32 +253,6 @@ def _replace(
     return snapshot.snapshot_id if snapshot else None
 
 
-def stream(
-    table: Table,
-    *,
-    columns: Sequence[str] | None = None,
-    where: BooleanExpression | str | None = None,
-    snapshot_id: int | None = None,
-) -> pa.RecordBatchReader:
-    """`Lake.scan` of a table that is at hand."""
-    return streamed(table, _planned(table, columns, where, snapshot_id))
-
-
-def _planned(
-    table: Table, columns: Sequence[str] | None, where: BooleanExpression | str | None, snapshot_id: int | None
-) -> DataScan:
-    return table.scan(
-        row_filter=ALWAYS_TRUE if where is None else where,
-        selected_fields=tuple(columns) if columns else ("*",),
-        snapshot_id=snapshot_id,
-    )
-
-
-def streamed(table: Table, scan: DataScan) -> pa.RecordBatchReader:
-    """The rows of a scan, file after file."""
-    return _plain_reader(scan.projection().as_arrow(), _by_file(table, scan))
-
-
 def _record_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
     for table in tables:
         yield from table.to_batches()
@@ -301,19 +276,6 @@ def _append(transaction: Transaction, table: Table, batches: Iterator[pa.RecordB
                 snapshot.append_data_file(file)
 
 
-def _by_file(table: Table, scan: DataScan) -> Iterator[pa.RecordBatch]:
-    """Read one data file after the other: asked for all, PyIceberg reads ahead to the last of them."""
-    arrow = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
-    with sentences(f"table {'.'.join(table.name())} of tenant '{table.catalog.name}'", table.location()):
-        for task in scan.plan_files():
-            yield from arrow.to_record_batches([task])
-
-
-def _plain_reader(full: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-    schema = pa.schema([pa.field(field.name, plain(field.type)) for field in full])
-    return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
-
-
 def write_anew(transaction: Transaction, table: Table, names: dict[str, str]) -> None:
     """Replace all rows of a table by themselves, in the columns that the transaction gave it.
 
@@ -328,7 +290,7 @@ def write_anew(transaction: Transaction, table: Table, names: dict[str, str]) ->
     schema = pa.schema([pa.field(field.name, plain(field.type)) for field in columns])
 
     def rows() -> Iterator[pa.RecordBatch]:
-        for batch in _by_file(table, table.scan()):
+        for batch in by_file(table, table.scan()):
             arrays = [
                 batch.column(names[field.name]).cast(field.type)
                 if field.name in names

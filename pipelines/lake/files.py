@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from pipelines.core.stores import sentences
-from pipelines.lake.catalog import streamed
+from pipelines.lake.reading import streamed
 
 if TYPE_CHECKING:
     import duckdb

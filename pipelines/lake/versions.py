@@ -84,8 +84,10 @@ def _rows(
     # Before the first batch there are no rows, in the right columns.
     schema = pa.schema([*contract.clean_schema(), *SYSTEM])
     connection.register("_rows", as_of_today(lake, contract, SYSTEM) or schema.empty_table())
-    yield "_rows"
-    connection.unregister("_rows")
+    try:
+        yield "_rows"
+    finally:
+        connection.unregister("_rows")
 
 
 def _supersede(connection: duckdb.DuckDBPyConnection, table: str, keys: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyiceberg.table import Table
 
 from pipelines.core.settings import get_settings
-from pipelines.lake.catalog import stream
+from pipelines.lake.reading import stream
 
 ROWS = 5_000
 """Entities of a part: the online store gets them at once."""
