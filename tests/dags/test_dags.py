@@ -48,7 +48,33 @@ print("RESULT" + json.dumps({{"seconds": seconds, "heavy": heavy, "errors": bag.
 """
 
 
-def look(folder: Path, **settings: str) -> dict[str, Any]:
+STRETCHES = """
+import json
+from datetime import date
+from types import SimpleNamespace
+from airflow.sdk import DAG
+from dags import factory
+from dags.days import hand_on
+from pipelines.core.interval import Interval
+from pipelines.core.report import Report
+from pipelines.core.tenant import Tenant
+days = [Interval.of_days(date(2026, 3, day), date(2026, 3, day + 1)) for day in (3, 2, 4)]
+event = SimpleNamespace(extra=hand_on(days))
+run = SimpleNamespace(dag_id="demo_monitor", run_id="by hand")
+factory.get_current_context = lambda: {"params": {}, "triggering_asset_events": {"scores": [event]}, "dag_run": run}
+seen = {}
+def work(tenant, interval):
+    seen[last].append(interval.start.day)
+    return Report("work", tenant.name, interval)
+for last in (False, True):
+    seen[last] = []
+    with DAG("demo_monitor"):
+        factory.step(Tenant.load("demo"), last=last)(work)().operator.python_callable()
+print("RESULT" + json.dumps({"every": seen[False], "last": seen[True]}))
+"""
+
+
+def look(folder: Path, script: str = LOOK, **settings: str) -> dict[str, Any]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("LEADWISE_", "AIRFLOW"))},
         **settings,
@@ -57,7 +83,7 @@ def look(folder: Path, **settings: str) -> dict[str, Any]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
         "PYTHONPATH": str(ROOT),
     }
-    done = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     return json.loads(line.removeprefix("RESULT"))  # type: ignore[no-any-return]
@@ -70,6 +96,10 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def dags(bag: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return [(tenant, step, bag["dags"][f"{tenant}_{step}"]) for tenant in TENANTS for step in STEPS]
+
+
+def test_a_task_works_on_every_stretch_or_on_the_one_that_ends_last(tmp_path: Path) -> None:
+    assert look(tmp_path, STRETCHES) == {"every": [2, 3, 4], "last": [4]}
 
 
 def test_every_tenant_has_its_five_dags_and_nothing_else_is_found(bag: dict[str, Any]) -> None:
