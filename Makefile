@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVED := services test_whole_way.py $(addprefix pipelines/, \
-  features/test_stores.py train/test_train.py $(addprefix registry/test_, registry.py promote.py) \
-  $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py) \
+  $(addprefix features/test_, stores.py parity.py late.py history.py) quality/test_first_arrival.py \
+  $(addprefix train/test_, train.py reproduce.py) $(addprefix registry/test_, registry.py promote.py) \
+  $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py evolve.py) \
   $(addprefix privacy/test_, forget.py expire.py growing.py) $(addprefix deliver/test_, score.py table.py))
 # A file of tests stays with one worker, which makes what its tests share; four fit into the memory of a laptop.
 WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -139,6 +139,7 @@ class Model:
                 self.columns.append(back[0])
 
 
+@pytest.mark.local  # every example has files of its own
 @settings(
     max_examples=8,
     deadline=None,
