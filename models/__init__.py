@@ -11,5 +11,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from models.base import Estimator, load_state
+from models.scorer.scorer import LeadScorer
 
-__all__ = ["Estimator", "load_state"]
+__all__ = ["Estimator", "LeadScorer", "load_state"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,21 @@ from models.inputs import Columns, Floats, InputError, Inputs, Kind
 SMALL = 512
 """Up to so many rows one thread predicts: starting more costs more than they save."""
 
+Task = Literal["binary", "regression"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
 
 class Estimator(ABC):
-    """A binary classifier over columns as they come. Subclasses learn `inputs_` and what they predict with."""
+    """A model of 0/1 outcomes or of values, over columns as they come.
+
+    Subclasses learn `inputs_` and what they predict with. What they add up is on the *raw* scale: log odds of 1 where
+    `task` is binary, the value itself where it is regression.
+    """
 
     kind: ClassVar[str]
+    attributes: ClassVar[bool] = True
+    """Whether `contributions_matrix` says which input added what."""
+    task: Task = "binary"
     threads: int = 1
     inputs_: Inputs
 
@@ -29,36 +39,66 @@ class Estimator(ABC):
         y: npt.ArrayLike,
         event_time: npt.ArrayLike | None = None,
         kinds: Mapping[str, Kind] | None = None,
-    ) -> Estimator:
-        """Learn from `X` (columns) and `y` (0/1 or booleans), and return self.
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Learn from `X` (columns) and `y`, and return self.
 
-        `event_time` (datetimes) orders the rows; None says that they already stand in time order. An estimator that
-        stops early looks only at the latest part of these rows. `kinds` names the kind of each column.
-        Raises InputError for unusable columns, or labels that are missing, not 0/1 or of one class only.
+        Args:
+            X: the columns.
+            y: 0/1 or booleans; for a regression finite numbers.
+            event_time: datetimes that order the rows; None says that they already stand in time order. An estimator
+                that stops early looks only at the latest part of these rows.
+            kinds: the kind of each column; what is not named is inferred.
+            sample_weight: not negative; a row of weight 0 counts as absent. None weighs all alike.
+
+        Raises:
+            InputError: unusable columns, labels, times or weights, or labels of one class only.
         """
-        labels = check_labels(y)
+        labels = check_labels(y, self.task)
+        weights, order = check_rows(len(labels), event_time, sample_weight)
+        X, labels = _rows(X, labels, order)
         self.inputs_ = Inputs.learn(X, kinds)
         matrix = self.inputs_.encode(X)
         if len(labels) != len(matrix):
             raise InputError(f"{len(labels)} labels do not fit {len(matrix)} rows")
-        if event_time is not None:
-            order = np.argsort(np.asarray(event_time), kind="stable")
-            matrix, labels = np.asfortranarray(matrix[order]), labels[order]
-        self.fit_matrix(matrix, labels)
+        if self.task == "binary" and len(np.unique(labels)) < 2:
+            raise InputError(f"labels hold one class only ({len(labels)} rows): there is nothing to tell apart")
+        self.fit_matrix(matrix, labels, weights)
         return self
 
     def predict_proba(self, X: Columns) -> Floats:
-        """Probabilities (rows, 2) of 0 and of 1. Raises InputError for a missing or unreadable column."""
-        p = self.predict_matrix(self.inputs_.encode(X))
+        """Probabilities (rows, 2) of 0 and of 1. Raises InputError for an unreadable column, or a regression."""
+        if self.task != "binary":
+            raise InputError("a regression has no probabilities: use predict")
+        p = self.expected(X)
         return np.column_stack([1.0 - p, p])
 
-    @abstractmethod
-    def fit_matrix(self, matrix: Floats, labels: Floats) -> None:
-        """Learn from encoded rows in time order (see `Inputs.encode`) and labels of 0.0 and 1.0."""
+    def predict(self, X: Columns) -> Floats:
+        """The value of each row; of a binary outcome the likelier class, 0.0 or 1.0."""
+        found = self.expected(X)
+        return found if self.task == "regression" else (found >= 0.5).astype(np.float64)
+
+    def expected(self, X: Columns) -> Floats:
+        """Expected outcome of each row: the probability of 1, or the value. Raises InputError as `Inputs.encode`."""
+        return self.predict_matrix(self.inputs_.encode(X))
 
     @abstractmethod
+    def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
+        """Learn from encoded rows in time order (see `Inputs.encode`), labels, and positive weights or None."""
+
+    @abstractmethod
+    def raw_matrix(self, matrix: Floats) -> Floats:
+        """Log odds of 1, or the value, of each encoded row."""
+
     def predict_matrix(self, matrix: Floats) -> Floats:
-        """Probability of 1 for each encoded row."""
+        """Expected outcome of each encoded row."""
+        raw = self.raw_matrix(matrix)
+        return expit(raw) if self.task == "binary" else raw
+
+    @abstractmethod
+    def contributions_matrix(self, matrix: Floats) -> Floats:
+        """Terms (rows, inputs + 1) that sum to `raw_matrix`: what each input adds to the base, and last the base."""
 
     @abstractmethod
     def importance(self) -> dict[str, float]:
@@ -70,7 +110,7 @@ class Estimator(ABC):
 
     @classmethod
     @abstractmethod
-    def from_learnt(cls, inputs: Inputs, files: Mapping[str, bytes]) -> Estimator:
+    def from_learnt(cls, inputs: Inputs, task: Task, files: Mapping[str, bytes]) -> Estimator:
         """An estimator that predicts from what `learnt` gave."""
 
     def set_threads(self, threads: int) -> None:
@@ -79,7 +119,7 @@ class Estimator(ABC):
 
     def state(self) -> dict[str, bytes]:
         """All that predicting needs, as file names and their bytes."""
-        head = json.dumps({"kind": self.kind}).encode()
+        head = json.dumps({"kind": self.kind, "task": self.task}).encode()
         return {"estimator.json": head, "inputs.json": self.inputs_.to_json(), **self.learnt()}
 
 
@@ -88,35 +128,97 @@ def load_state(files: Mapping[str, bytes], threads: int = 1) -> Estimator:
 
     Raises InputError where the files are no estimator's.
     """
-    from models import boosting, linear, mean
+    from models import mean
+    from models.members import MEMBERS
+    from models.scorer.scorer import LeadScorer
 
-    known: dict[str, type[Estimator]] = {
-        "lightgbm": boosting.LightGBM,
-        "xgboost": boosting.XGBoost,
-        "linear": linear.Linear,
-        "mean": mean.Mean,
-    }
+    known: dict[str, type[Estimator]] = {**MEMBERS, "mean": mean.Mean, "scorer": LeadScorer}
     try:
-        kind = str(json.loads(files["estimator.json"])["kind"])
-        estimator = known[kind].from_learnt(Inputs.from_json(files["inputs.json"]), files)
+        head = json.loads(files["estimator.json"])
+        task = cast(Task, head.get("task", "binary"))
+        estimator = known[str(head["kind"])].from_learnt(Inputs.from_json(files["inputs.json"]), task, files)
     except KeyError as error:
         raise InputError(f"the stored model is incomplete or of another kind: {error} is not known") from None
     estimator.set_threads(threads)
     return estimator
 
 
-def check_labels(y: npt.ArrayLike) -> Floats:
-    """Labels as an array of 0.0 and 1.0. Raises InputError for anything else, or where one of the two is absent."""
+def check_task(task: str) -> Task:
+    """The task of this name. Raises InputError for another."""
+    if task not in TASKS:
+        raise InputError(f"task must be one of {', '.join(TASKS)}, not {task!r}")
+    return task
+
+
+def check_labels(y: npt.ArrayLike, task: Task = "binary") -> Floats:
+    """Labels as an array of 0.0 and 1.0, or of finite values. Raises InputError for anything else."""
+    wanted = "0, 1, true or false" if task == "binary" else "finite numbers"
     try:
         labels = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError("labels must be 0, 1, true or false") from None
-    if not np.isin(labels, (0.0, 1.0)).all():
-        odd: Any = labels[~np.isin(labels, (0.0, 1.0))][0]
-        raise InputError(f"labels must be 0, 1, true or false, not {odd}")
-    if len(np.unique(labels)) < 2:
-        raise InputError(f"labels hold one class only ({len(labels)} rows): there is nothing to tell apart")
+        raise InputError(f"labels must be {wanted}") from None
+    if labels.ndim != 1:
+        raise InputError(f"labels must be one column, not of shape {labels.shape}")
+    good = np.isin(labels, (0.0, 1.0)) if task == "binary" else np.isfinite(labels)
+    if not good.all():
+        odd: Any = labels[~good][0]
+        raise InputError(f"labels must be {wanted}, not {odd}")
     return labels
+
+
+def check_rows(
+    rows: int, event_time: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None
+) -> tuple[Floats | None, npt.NDArray[np.intp] | None]:
+    """Weights of the rows that count (None: all alike), and their positions in time order (None: all, as they stand).
+
+    Raises InputError for times or weights that do not fit the rows, a missing time, a weight that is negative or not
+    finite, or no weight above 0.
+    """
+    order: npt.NDArray[np.intp] | None = None
+    if event_time is not None:
+        times = np.asarray(event_time)
+        if len(times) != rows:
+            raise InputError(f"{len(times)} event times do not fit {rows} rows")
+        if np.asarray(times != times).any():  # NaT and NaN are unequal to themselves
+            raise InputError("an event time is missing: every row needs one, or none is given")
+        order = np.argsort(times, kind="stable")
+    if sample_weight is None:
+        return None, order
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (rows,):
+        raise InputError(f"{len(weights)} weights do not fit {rows} rows")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        odd = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise InputError(f"a weight must be 0 or more, not {odd}")
+    if not weights.any():
+        raise InputError("all weights are 0: there is no row to learn from")
+    order = np.arange(rows) if order is None else order
+    order = order[weights[order] > 0]
+    return weights[order], order
+
+
+def _rows(X: Columns, labels: Floats, order: npt.NDArray[np.intp] | None) -> tuple[Columns, Floats]:
+    """Columns and labels in this order."""
+    if order is None or np.array_equal(order, np.arange(len(labels))):
+        return X, labels
+    first = next(iter(X.keys()), None)
+    if first is not None and len(X[first]) != len(labels):
+        raise InputError(f"{len(labels)} labels do not fit {len(X[first])} rows")
+    if hasattr(X, "iloc"):
+        return X.iloc[order], labels[order]
+    taken = {name: np.asarray(X[name], dtype=object)[order].tolist() for name in X.keys()}  # noqa: SIM118
+    return taken, labels[order]
+
+
+def expit(raw: Floats) -> Floats:
+    """Probability of log odds."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(raw, -500, 500))), dtype=np.float64)
+
+
+def logit(p: Floats) -> Floats:
+    """Log odds of probabilities, which are clipped to [1e-9, 1 - 1e-9]."""
+    clipped = np.clip(p, 1e-9, 1 - 1e-9)
+    return np.log(clipped) - np.log1p(-clipped)
 
 
 def normalised(weights: Mapping[str, float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from models.base import Estimator, load_state
+from models.base import Estimator, Task, load_state, logit
 from models.inputs import Floats, InputError, Inputs
 
 
@@ -26,18 +26,29 @@ class Mean(Estimator):
         if not members or any(m.inputs_ != members[0].inputs_ for m in members):
             raise InputError("a mean needs members that were fitted on the same inputs")
         mean = cls(members)
+        mean.task = members[0].task
         mean.inputs_ = members[0].inputs_
         return mean
 
-    def fit_matrix(self, matrix: Floats, labels: Floats) -> None:
+    def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """Fit each member on the same rows."""
         for member in self.members:
             member.inputs_ = self.inputs_
-            member.fit_matrix(matrix, labels)
+            member.fit_matrix(matrix, labels, weights)
+
+    def raw_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`."""
+        return logit(self.predict_matrix(matrix)) if self.task == "binary" else self.predict_matrix(matrix)
 
     def predict_matrix(self, matrix: Floats) -> Floats:
         """See `Estimator`."""
         return cast(Floats, np.mean([member.predict_matrix(matrix) for member in self.members], axis=0))
+
+    def contributions_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`; the mean of the members' terms, scaled to sum to the log odds of the mean."""
+        terms = cast(Floats, np.mean([member.contributions_matrix(matrix) for member in self.members], axis=0))
+        terms[:, -1] += self.raw_matrix(matrix) - terms.sum(axis=1)
+        return terms
 
     def importance(self) -> dict[str, float]:
         """The mean of the members' shares."""
@@ -49,7 +60,7 @@ class Mean(Estimator):
         return {f"{i}/{name}": data for i, m in enumerate(self.members) for name, data in m.state().items()}
 
     @classmethod
-    def from_learnt(cls, inputs: Inputs, files: Mapping[str, bytes]) -> Mean:
+    def from_learnt(cls, inputs: Inputs, task: Task, files: Mapping[str, bytes]) -> Mean:
         """See `Estimator`."""
         folders = sorted({name.partition("/")[0] for name in files if "/" in name}, key=int)
         return cls.of(

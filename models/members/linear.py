@@ -1,4 +1,4 @@
-"""Logistic regression: standardised and one-hot inputs, fitted by scikit-learn, kept as numbers, predicted by numpy."""
+"""Logistic and ridge regression on standardised and one-hot inputs: fitted by scikit-learn, kept as numbers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from models.base import Estimator, normalised
+from models.base import Estimator, Task, check_task, normalised
 from models.inputs import Floats, Inputs
 
 _NEWTON_COLUMNS = 1000
 
 
 class Linear(Estimator):
-    """A linear model of the log odds.
+    """A linear model of the log odds, or of the value.
 
     Numbers and booleans are standardised, a gap being the mean and having an indicator of its own; texts are one-hot,
     gaps and unseen ones being a level of their own. An indicator or level that training never saw weighs nothing.
@@ -24,11 +24,12 @@ class Linear(Estimator):
 
     kind: ClassVar[str] = "linear"
 
-    def __init__(self, *, C: float = 1.0, max_iter: int = 300) -> None:
+    def __init__(self, task: Task = "binary", *, C: float = 1.0, max_iter: int = 300) -> None:
+        self.task = check_task(task)
         self.C = C
         self.max_iter = max_iter
 
-    def fit_matrix(self, matrix: Floats, labels: Floats) -> None:
+    def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """See `Estimator`."""
         self.means_, self.scales_ = _moments(matrix)
         categorical = set(self.inputs_.categorical)
@@ -36,23 +37,27 @@ class Linear(Estimator):
             np.zeros((len(c.categories) if i in categorical else 1) + 1) for i, c in enumerate(self.inputs_.columns)
         ]
         design = self._design(matrix)
-        weights, self.intercept_ = self._solve(design, labels)
+        coefficients, self.intercept_ = self._solve(design, labels, weights)
         ends = np.cumsum([len(table) for table in self.tables_])
-        self.tables_ = np.split(weights, ends[:-1])
-        self.spread_ = self._spreads(matrix)
+        self.tables_ = np.split(coefficients, ends[:-1])
+        terms = self._terms(matrix)
+        self.centres_, self.spread_ = terms.mean(axis=0), terms.std(axis=0)
 
-    def _solve(self, design: Any, labels: Floats) -> tuple[Floats, float]:
-        """Weights and intercept of the regularised logistic regression."""
+    def _solve(self, design: Any, labels: Floats, weights: Floats | None) -> tuple[Floats, float]:
+        """Coefficients and intercept of the regularised regression."""
         from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
+        from sklearn.linear_model import LogisticRegression, Ridge
 
+        if self.task == "regression":
+            ridge = Ridge(alpha=1.0 / self.C, solver="sparse_cg", tol=1e-8).fit(design, labels, sample_weight=weights)
+            return np.asarray(ridge.coef_, dtype=np.float64), float(ridge.intercept_)
         # Newton's method is exact in a few steps, but its Hessian grows with the square of the columns.
         solver = "newton-cholesky" if design.shape[1] <= _NEWTON_COLUMNS else "lbfgs"
         model = LogisticRegression(C=self.C, max_iter=self.max_iter, solver=solver)
         with warnings.catch_warnings():
             # Weights that are short of their optimum still are a model, and the holdout tells its worth.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(design, labels)
+            model.fit(design, labels, sample_weight=weights)
         return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])
 
     def _design(self, matrix: Floats) -> Any:
@@ -73,7 +78,7 @@ class Linear(Estimator):
         return sparse.hstack(blocks, format="csr")
 
     def _terms(self, matrix: Floats) -> Floats:
-        """What each input adds to the log odds of each row."""
+        """What each input adds to each row."""
         terms = np.empty_like(matrix)
         categorical = set(self.inputs_.categorical)
         for i, table in enumerate(self.tables_):
@@ -85,16 +90,17 @@ class Linear(Estimator):
                 terms[:, i] = np.where(gap, table[1], (column - self.means_[i]) / self.scales_[i] * table[0])
         return terms
 
-    def predict_matrix(self, matrix: Floats) -> Floats:
+    def raw_matrix(self, matrix: Floats) -> Floats:
         """See `Estimator`."""
-        odds = self.intercept_ + self._terms(matrix).sum(axis=1)
-        return cast(Floats, 1.0 / (1.0 + np.exp(-np.clip(odds, -500, 500))))
+        return cast(Floats, self.intercept_ + self._terms(matrix).sum(axis=1))
 
-    def _spreads(self, matrix: Floats) -> Floats:
-        return cast(Floats, self._terms(matrix).std(axis=0))
+    def contributions_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`; each term less its mean over the training rows."""
+        base = np.full((len(matrix), 1), self.intercept_ + self.centres_.sum())
+        return np.hstack([self._terms(matrix) - self.centres_, base])
 
     def importance(self) -> dict[str, float]:
-        """Share of the standard deviations, over the training rows, of what each input adds to the log odds."""
+        """Share of the standard deviations, over the training rows, of what each input adds."""
         return normalised(dict(zip(self.inputs_.names, map(float, self.spread_), strict=True)))
 
     def learnt(self) -> dict[str, bytes]:
@@ -104,20 +110,22 @@ class Linear(Estimator):
             "means": self.means_.tolist(),
             "scales": self.scales_.tolist(),
             "tables": [table.tolist() for table in self.tables_],
+            "centres": self.centres_.tolist(),
             "spread": self.spread_.tolist(),
         }
         return {"linear.json": json.dumps(learnt).encode()}
 
     @classmethod
-    def from_learnt(cls, inputs: Inputs, files: Mapping[str, bytes]) -> Linear:
+    def from_learnt(cls, inputs: Inputs, task: Task, files: Mapping[str, bytes]) -> Linear:
         """See `Estimator`."""
         learnt = json.loads(files["linear.json"])
-        estimator = cls()
+        estimator = cls(task)
         estimator.inputs_ = inputs
         estimator.intercept_ = float(learnt["intercept"])
         estimator.means_ = np.array(learnt["means"], dtype=np.float64)
         estimator.scales_ = np.array(learnt["scales"], dtype=np.float64)
         estimator.tables_ = [np.array(table, dtype=np.float64) for table in learnt["tables"]]
+        estimator.centres_ = np.array(learnt.get("centres", np.zeros(len(inputs.columns))), dtype=np.float64)
         estimator.spread_ = np.array(learnt["spread"], dtype=np.float64)
         return estimator
 

@@ -51,9 +51,8 @@ def fit_candidates(
         threads: that may be used.
         advance: called with 1 after each of the three fits.
     """
-    from models.boosting import LightGBM, XGBoost
-    from models.linear import Linear
     from models.mean import Mean
+    from models.members import LightGBM, Linear, XGBoost
 
     common: dict[str, Any] = {"validation_share": params.validation_share, "seed": params.seed, "threads": threads}
     estimators: list[Estimator] = [

@@ -56,7 +56,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)  # a busy machine is no defect
 @given(rows, st.integers(0, 1000))
 def test_every_resample_is_what_repeating_the_rows_gives(made: list, seed: int) -> None:
     y, first, second, entity = (np.array(column, dtype=float) for column in zip(*made, strict=True))
@@ -76,6 +76,7 @@ def test_every_resample_is_what_repeating_the_rows_gives(made: list, seed: int) 
             assert np.isnan(found["auc"][place])
 
 
+@settings(deadline=None)
 @given(rows)
 def test_drawing_everything_once_is_the_measure_itself(made: list) -> None:
     y, p, _, entity = (np.array(column, dtype=float) for column in zip(*made, strict=True))

@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import Estimator, load_state
-from models.boosting import LightGBM, XGBoost
+from models import Estimator, LeadScorer, load_state
 from models.inputs import InputError
-from models.linear import Linear
 from models.mean import Mean
+from models.members import LightGBM, Linear, Network, XGBoost
 from models.metrics import auc
 
 ROUNDS = 30
+SMALL_MEMBERS = {
+    "lightgbm": {"num_boost_round": ROUNDS, "min_child_samples": 10},
+    "linear": {"C": 0.1},
+}
 
 
 def lightgbm() -> LightGBM:
@@ -29,7 +32,9 @@ MAKERS: dict[str, Callable[[], Estimator]] = {
     "lightgbm": lightgbm,
     "xgboost": xgboost,
     "linear": Linear,
+    "network": lambda: Network(epochs=8, units=(8,)),
     "mean": lambda: Mean([lightgbm(), xgboost()]),
+    "scorer": lambda: LeadScorer(members=SMALL_MEMBERS),
 }
 
 
@@ -72,7 +77,7 @@ def test_state_round_trip_predicts_the_same_bits(fitted: Estimator) -> None:
 
 def test_state_is_text_json_or_ubj_and_no_pickle(fitted: Estimator) -> None:
     for name, data in fitted.state().items():
-        assert name.endswith((".json", ".txt", ".ubj"))
+        assert name.endswith((".json", ".txt", ".ubj", ".h5"))
         assert b"sklearn" not in data
         assert not data.startswith(b"\x80")
         if name.endswith(".json"):
@@ -143,7 +148,7 @@ def test_event_time_decides_the_order_not_the_rows(kind: str) -> None:
     X, y = market(600)
     times = np.datetime64("2026-01-01", "us") + np.arange(600) * np.timedelta64(1, "h")
     shuffled = np.random.default_rng(0).permutation(600)
-    a = MAKERS[kind]().fit(X, y).predict_proba(X)
+    a = MAKERS[kind]().fit(X, y, event_time=times).predict_proba(X)
     b = MAKERS[kind]().fit(X.iloc[shuffled], y[shuffled], event_time=times[shuffled]).predict_proba(X)
     np.testing.assert_array_equal(a, b)
 

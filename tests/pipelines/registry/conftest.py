@@ -58,9 +58,8 @@ def training_set(
 
 def candidates(data: TrainingSet) -> list[Candidate]:
     """All four, small."""
-    from models.boosting import LightGBM, XGBoost
-    from models.linear import Linear
     from models.mean import Mean
+    from models.members import LightGBM, Linear, XGBoost
 
     X, y = data.train
     kinds = dict(data.features)

@@ -1,0 +1,53 @@
+"""Which rows are learnt from and which are judged, so that every prediction that is compared is out of fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.base import Task
+from models.inputs import Floats
+
+Ints = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Positions of the rows that are learnt from, and of those that are judged."""
+
+    learn: Ints
+    judge: Ints
+
+
+def forward(labels: Floats, count: int, share: float, task: Task) -> list[Fold]:
+    """Folds forward in time over rows in time order: the latest `share` of them in `count` stretches.
+
+    Each stretch is judged by what lies before it. Stretches whose past holds one class only are left out.
+    """
+    rows = len(labels)
+    edges = np.linspace(round(rows * (1 - share)), rows, count + 1).round().astype(np.intp)
+    found = [Fold(np.arange(low), np.arange(low, high)) for low, high in zip(edges, edges[1:], strict=False)]
+    least = 2 if task == "binary" else 1
+    return [one for one in found if len(one.judge) and len(np.unique(labels[one.learn])) >= least]
+
+
+def shuffled(labels: Floats, count: int, seed: int, task: Task) -> list[Fold]:
+    """Folds of rows that know no time: drawn by the seed, with like shares of outcomes (or of their ranks) in each."""
+    rng = np.random.default_rng(seed)
+    # Rows in the order of their outcomes, ties by chance, dealt out like cards: every fold gets its share of each.
+    order = np.lexsort((rng.random(len(labels)), labels))
+    deal = np.concatenate([rng.permutation(count) for _ in range(len(labels) // count + 1)])[: len(labels)]
+    of_row = np.empty(len(labels), dtype=np.intp)
+    of_row[order] = deal
+    least = 2 if task == "binary" else 1
+    found = [Fold(np.flatnonzero(of_row != one), np.flatnonzero(of_row == one)) for one in range(count)]
+    return [one for one in found if len(one.judge) and len(np.unique(labels[one.learn])) >= least]
+
+
+def recency(rows: int, half_life: float | None) -> Floats | None:
+    """Weights of rows in time order: 1 for the newest, half as much `half_life` rows earlier. None weighs all alike."""
+    if half_life is None:
+        return None
+    return np.asarray(0.5 ** (np.arange(rows - 1, -1, -1) / half_life), dtype=np.float64)

@@ -1,0 +1,262 @@
+"""`LeadScorer`: several members, stacked on what they said of rows they had not seen, calibrated, with its reasons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from models.base import Estimator, Task, check_task, load_state, normalised
+from models.inputs import Columns, Floats, InputError, Inputs, Kind
+from models.members import MEMBERS
+from models.members.boosted import Boosted, Loss
+from models.scorer.folds import forward, shuffled
+from models.scorer.reasons import Explanation, explained
+from models.scorer.stack import Stack, stacked
+from models.scorer.trial import Ground, Trial, final, tried
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "lightgbm": {
+        "num_leaves": 15,
+        "learning_rate": 0.04,
+        "num_boost_round": 600,
+        "min_child_samples": 50,
+        "subsample": 0.8,
+        "colsample_bytree": 0.3,
+        "reg_lambda": 5.0,
+        "cat_smooth": 20.0,
+    },
+    "xgboost": {
+        "max_depth": 5,
+        "learning_rate": 0.06,
+        "num_boost_round": 600,
+        "min_child_weight": 10.0,
+        "subsample": 0.8,
+        "colsample_bytree": 0.3,
+        "reg_lambda": 5.0,
+    },
+    "linear": {"C": 0.1},
+    "network": {},
+}
+"""The members and their parameters, found on training folds of real and simulated campaigns."""
+
+FEW = 200
+"""With fewer rows than this, or fewer of the rarer outcome than a tenth of it, there is nothing to choose by."""
+
+
+class LeadScorer(Estimator):
+    """Members of different kinds, weighed by what they said of rows they had not seen.
+
+    Where `event_time` is given to `fit`, folds go forward in time: each of `folds` stretches of the latest
+    `forward_share` of rows is judged by members that learnt from what lies before it. A row's weight halves every
+    so many rows; each member gets the half-life that suited it best, None among them. The weights of the stack, and
+    with them its calibration, are learnt from these judged rows, the newest counting most. Without `event_time` the
+    folds are drawn by chance and all rows weigh alike.
+
+    A member that does not help beyond chance gets no weight and is not kept. With few rows the linear member stands
+    alone.
+
+    Attributes:
+        weights_: weight of each member that is served.
+        members_: these members, fitted on all rows.
+        trials_: how every member did on the folds.
+        judged_: out-of-fold raw predictions of the stack, their labels, and positions of these rows in time order.
+    """
+
+    kind: ClassVar[str] = "scorer"
+
+    def __init__(
+        self,
+        task: Task = "binary",
+        *,
+        members: Mapping[str, Mapping[str, Any]] | None = None,
+        loss: Loss = "squared",
+        folds: int = 5,
+        forward_folds: int = 8,
+        forward_share: float = 0.4,
+        half_lives: tuple[float, ...] = (0.3, 0.1, 0.03),
+        least_gain: float = 1.0,
+        seed: int = 0,
+        threads: int = 1,
+        advance: Callable[[str], None] | None = None,
+    ) -> None:
+        self.task = check_task(task)
+        self.members = dict(DEFAULTS if members is None else members)
+        if unknown := [name for name in self.members if name not in MEMBERS]:
+            raise InputError(f"a member must be one of {', '.join(MEMBERS)}, not {unknown[0]!r}")
+        if not self.members:
+            raise InputError("a LeadScorer needs a member")
+        self.loss = loss
+        self.folds = folds
+        self.forward_folds = forward_folds
+        self.forward_share = forward_share
+        self.half_lives = half_lives
+        self.least_gain = least_gain
+        self.seed = seed
+        self.threads = threads
+        self.advance = advance or (lambda _: None)
+        self._timed = False
+
+    def fit(
+        self,
+        X: Columns,
+        y: npt.ArrayLike,
+        event_time: npt.ArrayLike | None = None,
+        kinds: Mapping[str, Kind] | None = None,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """See `Estimator`; folds go forward in time where `event_time` is given."""
+        self._timed = event_time is not None
+        return super().fit(X, y, event_time, kinds, sample_weight=sample_weight)
+
+    def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
+        """See `Estimator`."""
+        folds = (
+            forward(labels, self.forward_folds, self.forward_share, self.task)
+            if self._timed
+            else shuffled(labels, self.folds, self.seed, self.task)
+        )
+        ground = Ground(matrix, labels, weights, folds, self.task, self.loss)
+        if self._few(labels) or not folds:
+            self._alone(ground)
+            return
+        self.trials_: dict[str, Trial] = {}
+        for name in self.members:
+            self.trials_[name] = tried(self._make(name), ground, self._half_lives(name, len(labels)))
+            self.advance(name)
+        raws = {name: trial.raw for name, trial in self.trials_.items()}
+        outcomes = ground.judged(labels)
+        stack = stacked(
+            raws, outcomes, self._counting(ground), task=self.task, loss=self.loss, least_gain=self.least_gain
+        )
+        self.members_ = {name: final(self._make(name), ground, self.trials_[name]) for name in stack.weights}
+        self._settle(stack, matrix)
+        self.judged_ = stack.combine(raws), outcomes, np.concatenate([fold.judge for fold in folds])
+
+    def _few(self, labels: Floats) -> bool:
+        rarer = min(labels.sum(), len(labels) - labels.sum()) if self.task == "binary" else len(labels)
+        return len(labels) < FEW or rarer < FEW / 10
+
+    def _alone(self, ground: Ground) -> None:
+        """Too few rows to compare members by: the linear one, or else the first, stands alone."""
+        name = "linear" if "linear" in self.members else next(iter(self.members))
+        member = self._make(name)()
+        member.fit_matrix(ground.matrix, ground.labels, ground.weights)
+        self.trials_, self.members_ = {}, {name: member}
+        self._settle(Stack(0.0, {name: 1.0}), ground.matrix)
+        self.judged_ = np.empty(0), np.empty(0), np.empty(0, dtype=np.intp)
+
+    def _make(self, name: str) -> Callable[[], Estimator]:
+        """A maker of the unfitted member that reads these inputs."""
+        return partial(self._made, name)
+
+    def _made(self, name: str) -> Estimator:
+        params: dict[str, Any] = dict(self.members[name])
+        if name != "linear":
+            params |= {"seed": self.seed, "threads": self.threads}
+        if issubclass(MEMBERS[name], Boosted):
+            params["loss"] = self.loss
+        member = cast("type[Any]", MEMBERS[name])(self.task, **params)
+        member.inputs_ = self.inputs_
+        return cast(Estimator, member)
+
+    def _half_lives(self, name: str, rows: int) -> list[float | None]:
+        """Half-lives to try, in rows. Boosted members share what the first of them found."""
+        if not self._timed:
+            return [None]
+        if issubclass(MEMBERS[name], Boosted):
+            done = [trial for one, trial in self.trials_.items() if issubclass(MEMBERS[one], Boosted)]
+            if done:
+                return [done[0].half_life]
+        return [None, *(share * rows for share in self.half_lives if share * rows >= FEW)]
+
+    def _counting(self, ground: Ground) -> Floats | None:
+        """Weights of the judged rows: where time counts, a row of the oldest stretch weighs a quarter of the newest."""
+        weights = None if ground.weights is None else ground.judged(ground.weights)
+        if not self._timed:
+            return weights
+        rows = sum(len(fold.judge) for fold in ground.folds)
+        fading = 0.25 ** (np.arange(rows - 1, -1, -1) / rows)
+        return fading if weights is None else fading * weights
+
+    def _settle(self, stack: Stack, matrix: Floats) -> None:
+        """Keep the stack, and the middle of what members say that can't name its reasons."""
+        self.stack_, self.weights_ = stack, dict(stack.weights)
+        some = matrix[:: max(1, len(matrix) // 10_000)]
+        dumb = [name for name, member in self.members_.items() if not member.attributes]
+        self.centres_ = {name: float(self.members_[name].raw_matrix(some).mean()) for name in dumb}
+
+    def raw_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`."""
+        return self.stack_.combine({name: member.raw_matrix(matrix) for name, member in self.members_.items()})
+
+    def contributions_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`; what a member can't attribute stands with the base."""
+        terms = self._named(matrix)
+        terms[:, -1] += self._unnamed(matrix)
+        return terms
+
+    def explain(self, X: Columns, top: int = 3) -> Explanation:
+        """The `top` inputs that moved each row's score most, on the raw scale, and the rest.
+
+        Raises InputError for an unreadable column, or `top` outside 1 … number of inputs.
+        """
+        if not 1 <= top <= len(self.inputs_.columns):
+            raise InputError(f"top must be 1 to {len(self.inputs_.columns)}, the number of inputs, not {top}")
+        return explained(self._named, self._unnamed, self.inputs_.encode(X), top)
+
+    def _named(self, matrix: Floats) -> Floats:
+        """Terms of the members that name their reasons; the base holds what the others say in the middle."""
+        terms = np.zeros((len(matrix), matrix.shape[1] + 1))
+        for name, weight in self.weights_.items():
+            if name in self.centres_:
+                terms[:, -1] += weight * self.centres_[name]
+            else:
+                terms += weight * self.members_[name].contributions_matrix(matrix)
+        terms[:, -1] += self.stack_.intercept
+        return terms
+
+    def _unnamed(self, matrix: Floats) -> Floats:
+        """What the other members add beyond that."""
+        total = np.zeros(len(matrix))
+        for name, centre in self.centres_.items():
+            total += self.weights_[name] * (self.members_[name].raw_matrix(matrix) - centre)
+        return total
+
+    def importance(self) -> dict[str, float]:
+        """The members' shares, weighed as they are."""
+        shares = {name: self.members_[name].importance() for name in self.weights_}
+        return normalised(
+            {one: sum(self.weights_[name] * share[one] for name, share in shares.items()) for one in self.inputs_.names}
+        )
+
+    def set_threads(self, threads: int) -> None:
+        """Pass `threads` on to the members."""
+        self.threads = threads
+        for member in self.members_.values():
+            member.set_threads(threads)
+
+    def learnt(self) -> dict[str, bytes]:
+        """The stack as JSON, and each member's state in a folder of its own."""
+        head = {"intercept": self.stack_.intercept, "weights": self.weights_, "centres": self.centres_}
+        states = {f"{kind}/{name}": data for kind, m in self.members_.items() for name, data in m.state().items()}
+        return {"scorer.json": json.dumps(head).encode(), **states}
+
+    @classmethod
+    def from_learnt(cls, inputs: Inputs, task: Task, files: Mapping[str, bytes]) -> LeadScorer:
+        """See `Estimator`."""
+        head = json.loads(files["scorer.json"])
+        scorer = cls(task)
+        scorer.inputs_ = inputs
+        scorer.weights_, scorer.centres_ = head["weights"], head["centres"]
+        scorer.stack_ = Stack(head["intercept"], scorer.weights_)
+        scorer.members_ = {
+            kind: load_state({n.partition("/")[2]: data for n, data in files.items() if n.startswith(f"{kind}/")})
+            for kind in scorer.weights_
+        }
+        return scorer
