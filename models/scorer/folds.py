@@ -21,14 +21,18 @@ class Fold:
     judge: Ints
 
 
-def forward(labels: Floats, count: int, share: float, task: Task) -> list[Fold]:
-    """Folds forward in time over rows in time order: the latest `share` of them in `count` stretches.
+def forward(labels: Floats, count: int, share: float, horizon: float, task: Task) -> list[Fold]:
+    """Folds forward in time over rows in time order: `count` stretches of the latest `share`, evenly spaced.
 
-    Each stretch is judged by what lies before it. Stretches whose past holds one class only are left out.
+    Each stretch is a share `horizon` of all rows long, at most up to the next one, and is judged by what lies before
+    it. Stretches whose past holds one class only are left out.
     """
     rows = len(labels)
-    edges = np.linspace(round(rows * (1 - share)), rows, count + 1).round().astype(np.intp)
-    found = [Fold(np.arange(low), np.arange(low, high)) for low, high in zip(edges, edges[1:], strict=False)]
+    count = max(1, min(count, int(rows * share)))
+    step = rows * share / count
+    width = max(1, int(min(rows * horizon, step)))
+    ends = np.round(rows - step * np.arange(count)[::-1]).astype(np.intp)
+    found = [Fold(np.arange(end - width), np.arange(end - width, end)) for end in ends]
     least = 2 if task == "binary" else 1
     return [one for one in found if len(one.judge) and len(np.unique(labels[one.learn])) >= least]
 
@@ -46,8 +50,6 @@ def shuffled(labels: Floats, count: int, seed: int, task: Task) -> list[Fold]:
     return [one for one in found if len(one.judge) and len(np.unique(labels[one.learn])) >= least]
 
 
-def recency(rows: int, half_life: float | None) -> Floats | None:
-    """Weights of rows in time order: 1 for the newest, half as much `half_life` rows earlier. None weighs all alike."""
-    if half_life is None:
-        return None
+def recency(rows: int, half_life: float) -> Floats:
+    """Weights of rows in time order: 1 for the newest, half as much `half_life` rows earlier."""
     return np.asarray(0.5 ** (np.arange(rows - 1, -1, -1) / half_life), dtype=np.float64)

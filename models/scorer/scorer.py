@@ -14,7 +14,7 @@ from models.base import Estimator, Task, check_task, load_state, normalised
 from models.inputs import Columns, Floats, InputError, Inputs, Kind
 from models.members import MEMBERS
 from models.members.boosted import Boosted, Loss
-from models.scorer.folds import forward, shuffled
+from models.scorer.folds import forward, recency, shuffled
 from models.scorer.reasons import Explanation, explained
 from models.scorer.stack import Stack, stacked
 from models.scorer.trial import Ground, Trial, final, tried
@@ -51,8 +51,9 @@ FEW = 200
 class LeadScorer(Estimator):
     """Members of different kinds, weighed by what they said of rows they had not seen.
 
-    Where `event_time` is given to `fit`, folds go forward in time: each of `folds` stretches of the latest
-    `forward_share` of rows is judged by members that learnt from what lies before it. A row's weight halves every
+    Where `event_time` is given to `fit`, folds go forward in time: each of `forward_folds` stretches of the latest
+    `forward_share` of rows is judged by members that learnt from what lies before it; a stretch is as long as `horizon`
+    says, the share of its history that a model is used for before the next one is trained. A row's weight halves every
     so many rows; each member gets the half-life that suited it best, None among them. The weights of the stack, and
     with them its calibration, are learnt from these judged rows, the newest counting most. Without `event_time` the
     folds are drawn by chance and all rows weigh alike.
@@ -77,7 +78,8 @@ class LeadScorer(Estimator):
         loss: Loss = "squared",
         folds: int = 5,
         forward_folds: int = 8,
-        forward_share: float = 0.4,
+        forward_share: float = 0.3,
+        horizon: float = 0.03,
         half_lives: tuple[float, ...] = (0.3, 0.1, 0.03),
         least_gain: float = 1.0,
         seed: int = 0,
@@ -94,6 +96,7 @@ class LeadScorer(Estimator):
         self.folds = folds
         self.forward_folds = forward_folds
         self.forward_share = forward_share
+        self.horizon = horizon
         self.half_lives = half_lives
         self.least_gain = least_gain
         self.seed = seed
@@ -117,11 +120,12 @@ class LeadScorer(Estimator):
     def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """See `Estimator`."""
         folds = (
-            forward(labels, self.forward_folds, self.forward_share, self.task)
+            forward(labels, self.forward_folds, self.forward_share, self.horizon, self.task)
             if self._timed
             else shuffled(labels, self.folds, self.seed, self.task)
         )
-        ground = Ground(matrix, labels, weights, folds, self.task, self.loss)
+        counting = self._counting(weights, len(labels))
+        ground = Ground(matrix, labels, weights, folds, self.task, self.loss, counting)
         if self._few(labels) or not folds:
             self._alone(ground)
             return
@@ -131,9 +135,8 @@ class LeadScorer(Estimator):
             self.advance(name)
         raws = {name: trial.raw for name, trial in self.trials_.items()}
         outcomes = ground.judged(labels)
-        stack = stacked(
-            raws, outcomes, self._counting(ground), task=self.task, loss=self.loss, least_gain=self.least_gain
-        )
+        heavy = None if counting is None else ground.judged(counting)
+        stack = stacked(raws, outcomes, heavy, task=self.task, loss=self.loss, least_gain=self.least_gain)
         self.members_ = {name: final(self._make(name), ground, self.trials_[name]) for name in stack.weights}
         self._settle(stack, matrix)
         self.judged_ = stack.combine(raws), outcomes, np.concatenate([fold.judge for fold in folds])
@@ -175,13 +178,11 @@ class LeadScorer(Estimator):
                 return [done[0].half_life]
         return [None, *(share * rows for share in self.half_lives if share * rows >= FEW)]
 
-    def _counting(self, ground: Ground) -> Floats | None:
-        """Weights of the judged rows: where time counts, a row of the oldest stretch weighs a quarter of the newest."""
-        weights = None if ground.weights is None else ground.judged(ground.weights)
+    def _counting(self, weights: Floats | None, rows: int) -> Floats | None:
+        """What judged rows count: where time matters, one at the far end of the folds a quarter of the newest."""
         if not self._timed:
             return weights
-        rows = sum(len(fold.judge) for fold in ground.folds)
-        fading = 0.25 ** (np.arange(rows - 1, -1, -1) / rows)
+        fading = recency(rows, self.forward_share * rows / 2)
         return fading if weights is None else fading * weights
 
     def _settle(self, stack: Stack, matrix: Floats) -> None:

@@ -36,7 +36,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Ground:
-    """What members are tried on: encoded rows, labels, weights, folds, and what counts as a loss."""
+    """What members are tried on: encoded rows, labels, weights, folds, what counts as a loss and how much.
+
+    `counting` weighs the judged rows by their position among all rows; None weighs all alike.
+    """
 
     matrix: Floats
     labels: Floats
@@ -44,6 +47,7 @@ class Ground:
     folds: Sequence[Fold]
     task: Task
     loss: Loss
+    counting: Floats | None = None
 
     def judged(self, values: Floats) -> Floats:
         """Values of the judged rows, fold after fold."""
@@ -87,8 +91,8 @@ def _learning(ground: Ground, fold: Fold, half_life: float | None) -> tuple[Floa
     """Rows, labels and weights that a member learns from; faint rows are left out where both classes remain."""
     rows = fold.learn
     weights = None if ground.weights is None else ground.weights[rows]
-    fading = recency(len(rows), half_life)
-    if fading is not None:
+    if half_life is not None:
+        fading = recency(len(rows), half_life)
         kept = fading >= _FAINT
         if ground.task == "binary" and len(np.unique(ground.labels[rows[kept]])) < 2:
             kept[:] = True
@@ -124,7 +128,7 @@ def _trial(fits: dict[int, tuple[Estimator, Floats | None]], ground: Ground, hal
         raw = member.raw_matrix(np.asfortranarray(ground.matrix[judge]))
         raws.append(raw)
         losses.append(row_losses(raw, ground.labels[judge], ground.task, ground.loss))
-        weighing.append(np.ones(len(judge)) if ground.weights is None else ground.weights[judge])
+        weighing.append(np.ones(len(judge)) if ground.counting is None else ground.counting[judge])
     loss = float(np.average(np.concatenate(losses), weights=np.concatenate(weighing)))
     return Trial(half_life, rounds, np.concatenate(raws), loss)
 

@@ -1,0 +1,50 @@
+"""Folds: every judged row is judged once, by rows that it may be judged by."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.scorer.folds import forward, recency, shuffled
+
+
+@settings(deadline=None)
+@given(st.integers(40, 400), st.integers(1, 10), st.floats(0.1, 0.9), st.floats(0.01, 0.5), st.integers(0, 99))
+def test_forward_folds_judge_what_comes_after(rows: int, count: int, share: float, horizon: float, seed: int) -> None:
+    labels = (np.random.default_rng(seed).random(rows) < 0.5).astype(float)
+    folds = forward(labels, count, share, horizon, "binary")
+    judged = np.concatenate([fold.judge for fold in folds]) if folds else np.empty(0)
+    assert len(np.unique(judged)) == len(judged)
+    for fold in folds:
+        assert fold.learn.max() < fold.judge.min()
+        assert len(fold.learn) == fold.judge.min()  # nothing before is left out
+        assert len(fold.judge) <= max(1, rows * horizon)
+        assert len(np.unique(labels[fold.learn])) == 2
+    if folds:
+        assert folds[-1].judge[-1] == rows - 1  # the newest rows are judged
+
+
+@settings(deadline=None)
+@given(st.integers(20, 300), st.integers(2, 7), st.integers(0, 99))
+def test_shuffled_folds_part_the_rows_with_like_shares(rows: int, count: int, seed: int) -> None:
+    labels = (np.random.default_rng(seed).random(rows) < 0.3).astype(float)
+    labels[:count] = np.arange(count) % 2
+    folds = shuffled(labels, count, seed, "binary")
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold.judge for fold in folds])), np.arange(rows))
+    for fold in folds:
+        assert not set(fold.learn) & set(fold.judge)
+        assert len(fold.learn) + len(fold.judge) == rows
+        assert abs(labels[fold.judge].sum() - labels.sum() / count) <= 2
+
+
+def test_shuffled_folds_of_values_have_like_means() -> None:
+    values = np.random.default_rng(0).lognormal(0, 2, 5000)
+    means = [values[fold.judge].mean() for fold in shuffled(values, 5, 0, "regression")]
+    by_chance = [values[part].mean() for part in np.array_split(np.random.default_rng(1).permutation(5000), 5)]
+    assert np.std(means) < np.std(by_chance)
+
+
+def test_recency_halves() -> None:
+    weights = recency(101, 10)
+    assert weights[-1] == 1
+    np.testing.assert_allclose(weights[-11], 0.5)
+    np.testing.assert_allclose(weights[0], 0.5**10)

@@ -1,0 +1,155 @@
+"""LeadScorer as a whole: what it keeps, how it follows a moving market, its reasons."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models import LeadScorer, load_state
+from models.base import expit
+from models.inputs import InputError
+from models.metrics import auc, ece, logloss
+
+TREES = {"num_boost_round": 60, "min_child_samples": 20, "num_leaves": 7}
+QUICK: dict[str, dict[str, Any]] = {
+    "lightgbm": TREES,
+    "xgboost": {"num_boost_round": 60, "max_depth": 3},
+    "linear": {"C": 0.1},
+    "network": {"epochs": 6, "units": (8,)},
+}
+NO_NETWORK = {name: QUICK[name] for name in ("lightgbm", "linear")}
+
+
+def market(rows: int, seed: int = 0, shift: float = 0.0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Columns of every kind, labels, and the true probabilities; `shift` is how far the odds climb over the rows."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, rows))
+    city = rng.choice(["north", "south", "west"], rows).astype(object)
+    odds = -1 + a + 1.5 * (b > 0.5) * (city == "north") + shift * np.linspace(-0.5, 0.5, rows)
+    p = expit(odds)
+    a[rng.random(rows) < 0.1] = np.nan
+    return pd.DataFrame({"a": a, "b": b, "city": city}), (rng.random(rows) < p).astype(int), p
+
+
+def times(rows: int) -> np.ndarray:
+    return np.datetime64("2026-01-01", "us") + np.arange(rows) * np.timedelta64(1, "h")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> LeadScorer:
+    X, y, _ = market(3000)
+    return LeadScorer(members=QUICK).fit(X, y)
+
+
+def test_is_as_good_as_its_best_member_and_calibrated(fitted: LeadScorer) -> None:
+    X, y, p = market(6000, seed=1)
+    found = fitted.expected(X)
+    best = min(logloss(y, member.expected(X)) for member in fitted.members_.values())
+    assert logloss(y, found) <= best + 0.002
+    assert auc(y, found) > auc(y, p) - 0.03
+    assert ece(y, found) < 0.03
+
+
+def test_what_does_not_help_is_not_kept(fitted: LeadScorer) -> None:
+    assert set(fitted.trials_) == set(QUICK)  # all were tried
+    assert set(fitted.members_) == set(fitted.weights_) < set(QUICK)
+    assert all(weight > 0 for weight in fitted.weights_.values())
+    assert {name.partition("/")[0] for name in fitted.state() if "/" in name} == set(fitted.weights_)
+
+
+def test_every_kind_of_member_survives_its_state() -> None:
+    X, y, _ = market(600)
+    for kind in QUICK:
+        scorer = LeadScorer(members={kind: QUICK[kind]}).fit(X, y)
+        again = load_state(scorer.state(), threads=2)
+        np.testing.assert_array_equal(again.expected(X), scorer.expected(X))
+        assert isinstance(again, LeadScorer)
+        np.testing.assert_array_equal(again.explain(X).raw, scorer.explain(X).raw)
+
+
+def test_the_newest_rows_set_the_level_of_a_climbing_market() -> None:
+    X, y, _ = market(8000, shift=6)
+    past, future = slice(0, 7000), slice(7000, 7500)
+    timed = LeadScorer(members=NO_NETWORK).fit(X[past], y[past], event_time=times(7000))
+    plain = LeadScorer(members=NO_NETWORK).fit(X[past], y[past])
+    assert logloss(y[future], timed.expected(X[future])) < logloss(y[future], plain.expected(X[future])) - 0.05
+    assert abs(timed.expected(X[future]).mean() - y[future].mean()) < 0.1
+    assert all(trial.half_life is not None for trial in timed.trials_.values())
+
+
+def test_a_quiet_market_forgets_little() -> None:
+    X, y, _ = market(4000, seed=3)
+    timed = LeadScorer(members=NO_NETWORK).fit(X, y, event_time=times(4000))
+    later, labels, _ = market(4000, seed=4)
+    plain = LeadScorer(members=NO_NETWORK).fit(X, y)
+    assert logloss(labels, timed.expected(later)) < logloss(labels, plain.expected(later)) + 0.01
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_reasons_add_up_to_the_score_before_calibration(fitted: LeadScorer, top: int) -> None:
+    X, _, _ = market(300, seed=5)
+    why = fitted.explain(X, top=top)
+    assert why.features.shape == why.contributions.shape == (300, top)
+    np.testing.assert_allclose(why.base + why.contributions.sum(axis=1) + why.rest, why.raw)
+    np.testing.assert_allclose(why.raw, fitted.raw_matrix(fitted.inputs_.encode(X)), atol=1e-5)
+    np.testing.assert_allclose(why.base, why.base[0])
+    assert (np.diff(np.abs(why.contributions), axis=1) <= 0).all()
+
+
+def test_reasons_of_a_linear_member_are_its_terms() -> None:
+    X, y, _ = market(1000)
+    X = X[["a", "b"]].fillna(0.0)
+    scorer = LeadScorer(members={"linear": {}}).fit(X, y)
+    why = scorer.explain(X, top=2)
+    by_input = np.take_along_axis(why.contributions, np.argsort(why.features, axis=1), axis=1)
+    for at, name in enumerate("ab"):
+        slope = np.polyfit(X[name], by_input[:, at], 1)
+        np.testing.assert_allclose(np.polyval(slope, X[name]), by_input[:, at], atol=1e-9)
+        assert by_input[:, at].mean() == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(why.rest, 0, atol=1e-9)
+
+
+def test_what_a_network_says_is_rest() -> None:
+    X, y, _ = market(1000)
+    why = LeadScorer(members={"network": QUICK["network"]}).fit(X, y).explain(X)
+    assert not why.contributions.any()
+    assert why.rest.std() > 0.1
+
+
+def test_values_are_learnt_as_values() -> None:
+    rng = np.random.default_rng(0)
+    X, _, p = market(3000)
+    y = 1000 * p + rng.normal(size=3000)
+    scorer = LeadScorer("regression", members=QUICK).fit(X, y)
+    later, _, truth = market(1000, seed=1)
+    assert np.corrcoef(scorer.predict(later), 1000 * truth)[0, 1] > 0.9
+    with pytest.raises(InputError, match="no probabilities"):
+        scorer.predict_proba(later)
+
+
+def test_few_rows_or_few_of_one_outcome_leave_the_linear_member_alone() -> None:
+    X, y, _ = market(60)
+    assert set(LeadScorer().fit(X, y).members_) == {"linear"}
+    X, _, _ = market(3000)
+    rare = np.zeros(3000)
+    rare[::400] = 1
+    assert set(LeadScorer(members=QUICK).fit(X, rare).members_) == {"linear"}
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"task": "ranking"}, "task must be one of binary, regression, not 'ranking'"),
+        ({"members": {"forest": {}}}, "not 'forest'"),
+        ({"members": {}}, "needs a member"),
+    ],
+)
+def test_unusable_parameters_are_refused(params: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        LeadScorer(**params)
+
+
+def test_too_many_reasons_are_refused(fitted: LeadScorer) -> None:
+    with pytest.raises(InputError, match="top must be 1 to 3"):
+        fitted.explain(market(5)[0], top=4)
