@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
+from models.base import Task
 from models.inputs import Floats
-from models.judges import Task, judge_of, mean_ranks
+from models.judges import judge_of, mean_ranks
 
 Ints = npt.NDArray[np.intp]
 

@@ -7,15 +7,14 @@ loss is at its probability; an absolute one is lowest at the median, which says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from models import metrics
+from models.base import Task
 from models.inputs import Floats
-
-Task = Literal["binary", "regression"]
 
 
 class Judge(ABC):
@@ -116,7 +115,7 @@ class Regression(Judge):
 
     def losses(self, y: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
         """Squared error."""
-        return cast(Floats, _gaps(y, p) ** 2)
+        return _gaps(y, p) ** 2
 
     def total(self, mean: Floats) -> Floats:
         """The root of mean squared errors."""
@@ -146,11 +145,11 @@ def spearman(y: npt.ArrayLike, p: npt.ArrayLike) -> float:
 def mean_ranks(values: Floats) -> Floats:
     """Mean rank of each value, from 1."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return cast(Floats, (np.cumsum(counts) - (counts - 1) / 2)[inverse])
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
 def _gaps(y: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
     labels, values = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
     if labels.shape != values.shape or not len(labels):
         raise ValueError(f"metrics need as many labels as values, and at least one: {labels.shape}, {values.shape}")
-    return cast(Floats, values - labels)
+    return values - labels

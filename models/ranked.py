@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
-from models.base import Estimator, load_state
+from models.base import Estimator, Task, load_state
 from models.inputs import Floats, InputError, Inputs
 
 POINTS = 1001
@@ -33,6 +33,11 @@ class Ranked(Estimator):
         self.inner = inner
         self.task = "regression"
         self.threads = inner.threads
+
+    @property
+    def attributes(self) -> bool:  # type: ignore[override]
+        """Whether the inner regression says which input added what."""
+        return self.inner.attributes
 
     @classmethod
     def of(cls, inner: Estimator, values: Floats) -> Ranked:
@@ -70,11 +75,19 @@ class Ranked(Estimator):
         shares = np.interp(values, np.repeat(self.values_, 2), stairs, left=0.0, right=1.0)
         at = np.minimum(np.searchsorted(self.values_, values), len(self.values_) - 1)
         middles = (self.below_ + self.through_) / 2
-        return cast(Floats, 100.0 * np.where(self.values_[at] == values, middles[at], shares))
+        return 100.0 * np.where(self.values_[at] == values, middles[at], shares)
+
+    def raw_matrix(self, matrix: Floats) -> Floats:
+        """The inner prediction of each encoded row, in the label's unit."""
+        return self.inner.raw_matrix(matrix)
 
     def predict_matrix(self, matrix: Floats) -> Floats:
-        """Ranks, one a row."""
-        return self.rank(self.inner.predict_matrix(matrix)) if len(matrix) else np.empty(0)
+        """The rank of each encoded row."""
+        return self.rank(self.inner.predict_matrix(matrix))
+
+    def contributions_matrix(self, matrix: Floats) -> Floats:
+        """See `Estimator`; the inner terms, which sum to the inner prediction."""
+        return self.inner.contributions_matrix(matrix)
 
     def importance(self) -> dict[str, float]:
         """The inner regression's."""
@@ -87,7 +100,7 @@ class Ranked(Estimator):
         return {_FILE: lists.encode(), **{f"{_FOLDER}{name}": data for name, data in self.inner.state().items()}}
 
     @classmethod
-    def from_learnt(cls, inputs: Inputs, files: Mapping[str, bytes]) -> Ranked:
+    def from_learnt(cls, inputs: Inputs, task: Task, files: Mapping[str, bytes]) -> Ranked:
         """See `Estimator`."""
         folder = {name.removeprefix(_FOLDER): data for name, data in files.items() if name.startswith(_FOLDER)}
         ranked = cls(load_state(folder))

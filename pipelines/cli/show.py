@@ -84,7 +84,7 @@ def records(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Tabl
 
 def alike(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> list[Table]:
     """A table for each stretch of targets with the same columns, for tasks differ in their measures; else one table."""
-    stretches = [list(part) for _, part in groupby(rows, key=lambda row: tuple(row) if "target" in row else None)]
+    stretches = [list(part) for _, part in groupby(rows, key=lambda row: ",".join(row) if "target" in row else "")]
     return [records(part, None if place else title) for place, part in enumerate(stretches)]
 
 

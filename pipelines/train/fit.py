@@ -63,9 +63,9 @@ def fit_candidates(
 
     common: dict[str, Any] = {"validation_share": params.validation_share, "seed": params.seed, "threads": threads}
     estimators: list[Estimator] = [
-        LightGBM(**params.lightgbm.model_dump(), **common),
-        XGBoost(**params.xgboost.model_dump(), **common),
-        Linear(**params.linear.model_dump()),
+        LightGBM(data.task, **params.lightgbm.model_dump(), **common),
+        XGBoost(data.task, **params.xgboost.model_dump(), **common),
+        Linear(data.task, **params.linear.model_dump()),
     ]
     X, y = data.train
     for estimator in estimators:

@@ -50,7 +50,8 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     Compares the online store with the lake too, on `params.monitor.parity_rows` entities.
 
     Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` of all targets but
-    the first), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at. Where several targets read the same features these are judged once, with the first; of the others the scores are.
+    the first), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at. Where
+    several targets read the same features these are judged once, with the first; of the others the scores are.
 
     Args:
         tenant: whose champion.
