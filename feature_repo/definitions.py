@@ -36,7 +36,7 @@ class Definitions:
 
     Attributes:
         views: feature views by name, sorted.
-        labels: label queries by target: entity, event_time, label (0 or 1), known_at.
+        labels: label queries by target: entity, event_time, label (0 or 1, or a number), known_at.
         candidates: whom to score: entity and event_time (None: as of the date); None if not declared.
         mappings: how sources become tables, by table.
         timezones: names of features that hold an IANA time zone.
@@ -107,6 +107,7 @@ def load_definitions(tenant: "Tenant", contracts: "Mapping[str, Contract]") -> D
     """
     found = read_definitions(tenant.sql_dir, contracts)
     _targets_match(tenant, found.labels)
+    _labels_match(tenant, found.labels)
     return replace(found, mappings=load_mappings(tenant.sql_dir, contracts, tenant.params.sources))
 
 
@@ -155,4 +156,15 @@ def _targets_match(tenant: "Tenant", labels: Mapping[str, Query]) -> None:
         if target not in targets:
             raise ConfigError(
                 f"{label.path} has no parameters in train.targets of tenant '{tenant.name}': {nearest(target, targets)}"
+            )
+
+
+def _labels_match(tenant: "Tenant", labels: Mapping[str, Query]) -> None:
+    """Refuse fractions where a class is predicted."""
+    for target, label in labels.items():
+        kind = label.schema.field("label").type
+        if tenant.params.train.targets[target].task == "binary" and kind != pa.int64():
+            raise SqlError(
+                f"{label.path}:1: column 'label' is {kind}: cast it to {pa.int64()},"
+                f" or set task: regression for target '{target}' in params.yaml"
             )

@@ -109,7 +109,7 @@ class Binder:
         return View(name, entity, *self._finish(path, text, entity, columns))
 
     def label(self, path: Path) -> Query:
-        """Read a label: entity, event_time, label (BOOLEAN becomes 0 and 1), known_at."""
+        """Read a label: entity, event_time, label (BOOLEAN becomes 0 and 1; a regression's is a number), known_at."""
         text, columns = self._describe(path, {"as_of": datetime(2000, 1, 1), "horizon_days": 7})
         entity = self._entity(path, columns)
         if set(columns) != {entity, "event_time", "label", "known_at"}:
@@ -118,7 +118,8 @@ class Binder:
             )
         if columns["label"] == pa.bool_():
             columns["label"] = pa.int64()
-        self._wants(path, columns, {"event_time": TIME, "label": pa.int64(), "known_at": TIME})
+        label = pa.float64() if columns["label"] == pa.float64() else pa.int64()
+        self._wants(path, columns, {"event_time": TIME, "label": label, "known_at": TIME})
         order = {name: columns[name] for name in (entity, "event_time", "label", "known_at")}
         return Query(path.stem, entity, *self._finish(path, text, entity, order))
 
@@ -184,6 +185,8 @@ def _quoted(name: str) -> str:
 
 
 def _cast(name: str, kind: pa.DataType) -> str:
+    if name == "label" and kind == pa.float64():
+        return 'CAST("label" AS DOUBLE) AS "label"'  # no number is told to be none, which is no missing label
     cast = next(cast for _, cast, found in _TYPES if found == kind)
     return f"{cast.format(_quoted(name))} AS {_quoted(name)}"
 

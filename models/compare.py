@@ -14,12 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
+from models.base import Task
 from models.inputs import Floats
+from models.judges import judge_of, mean_ranks
 
 Ints = npt.NDArray[np.intp]
 
-HIGHER_IS_BETTER = {"logloss": False, "auc": True, "brier": False, "ece": False}
-"""The measures, the deciding one first."""
+MEASURES: dict[Task, tuple[str, ...]] = {
+    "binary": ("logloss", "auc", "brier", "ece"),
+    "regression": ("rmse", "mae", "spearman"),
+}
+"""The measures of a task, the deciding one first."""
+
+HIGHER_IS_BETTER = {"auc", "spearman"}
 
 _CELLS = 2_000_000
 """Cells (draws × rows) worked on at once: 16 MB an array."""
@@ -53,7 +60,7 @@ class Difference:
         """1 or 2, the model that is better beyond chance; 0 where no difference can be shown."""
         if not (self.low > 0 or self.high < 0):
             return 0
-        return 2 if (self.low > 0) == HIGHER_IS_BETTER[self.name] else 1
+        return 2 if (self.low > 0) == (self.name in HIGHER_IS_BETTER) else 1
 
 
 def paired(
@@ -65,21 +72,23 @@ def paired(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    task: Task = "binary",
 ) -> dict[str, Difference]:
-    """Log loss, AUC, Brier score and ECE of two models, and an interval of each difference.
+    """Log loss, AUC, Brier score and ECE (or RMSE, MAE and Spearman) of two models, and an interval of each difference.
 
     Args:
-        y: labels 0/1 of n rows.
-        first: probabilities of 1 by the first model, n.
+        y: labels of n rows, 0/1 or numbers.
+        first: probabilities of 1 by the first model, or the numbers it predicts, n.
         second: the same by the second model.
         clusters: n names of what is drawn together, such as entities; None draws row by row.
         draws: resamples; the same ones for both models and every measure.
         level: of the intervals.
         seed: of the resampling.
+        task: what is predicted.
 
     Returns:
-        By name of the measure. The bins of ECE are those of the rows at hand, in every resample. A resample with one
-        class only has no AUC and does not count for it.
+        By name of the measure. The bins of ECE and the ranks of Spearman are those of the rows at hand, in every
+        resample. A resample with one class only has no AUC and does not count for it.
 
     Raises:
         ValueError: the shapes differ, or there is no row.
@@ -87,19 +96,23 @@ def paired(
     labels = np.asarray(y, dtype=np.float64)
     scores = [np.asarray(p, dtype=np.float64) for p in (first, second)]
     groups = np.arange(len(labels)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    values = [measures(labels, p) for p in scores]
-    drawn = _resampled(labels, scores, groups, draws, np.random.default_rng(seed))
+    values = [measures(labels, p, task) for p in scores]
+    resampled = _resampled if task == "binary" else _resampled_values
+    drawn = resampled(labels, scores, groups, draws, np.random.default_rng(seed))
     edges = [(1 - level) / 2, (1 + level) / 2]
     found = {}
-    for name in HIGHER_IS_BETTER:
+    for name in MEASURES[task]:
         known = drawn[name][np.isfinite(drawn[name])]
         low, high = np.quantile(known, edges) if len(known) else (np.nan, np.nan)
         found[name] = Difference(name, values[0][name], values[1][name], float(low), float(high))
     return found
 
 
-def measures(y: npt.ArrayLike, p: npt.ArrayLike) -> dict[str, float]:
+def measures(y: npt.ArrayLike, p: npt.ArrayLike, task: Task = "binary") -> dict[str, float]:
     """The measures of one model, by name."""
+    if task == "regression":
+        found = judge_of(task).evaluate(y, p)
+        return {name: found[name] for name in MEASURES[task]}
     return {
         "logloss": metrics.logloss(y, p),
         "auc": metrics.auc(y, p),
@@ -121,7 +134,7 @@ def _resampled(
     sums = np.column_stack([rows, *(np.bincount(groups, gap, size) for gap in gaps.values())])
     binned = [_by_bin(y, p, groups, size) for p in scores]
     ranked = [_Ranks(y, p, groups) for p in scores]
-    parts: dict[str, list[Floats]] = {name: [] for name in HIGHER_IS_BETTER}
+    parts: dict[str, list[Floats]] = {name: [] for name in MEASURES["binary"]}
     chunk = max(1, _CELLS // max(len(y), size))
     for start in range(0, draws, chunk):
         weights = _weights(min(chunk, draws - start), size, rng)
@@ -132,6 +145,43 @@ def _resampled(
         parts["ece"].append(calibration[1] - calibration[0])
         parts["auc"].append(ranked[1].auc(weights) - ranked[0].auc(weights))
     return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def _resampled_values(
+    y: Floats, scores: list[Floats], groups: Ints, draws: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Second minus first in every resample, by measure of a regression: all are functions of sums over clusters."""
+    size = int(groups.max()) + 1
+    true = _centred_ranks(y)
+    columns = [np.ones(len(y)), true, true**2]
+    for p in scores:
+        ranks = _centred_ranks(p)
+        columns += [(p - y) ** 2, np.abs(p - y), ranks, ranks**2, ranks * true]
+    sums = np.column_stack([np.bincount(groups, column, size) for column in columns])
+    parts: dict[str, list[Floats]] = {name: [] for name in MEASURES["regression"]}
+    chunk = max(1, _CELLS // size)
+    for start in range(0, draws, chunk):
+        totals = _weights(min(chunk, draws - start), size, rng) @ sums
+        means = totals[:, 1:] / totals[:, :1]
+        found = [_of_means(means[:, :2], means[:, 2 + 5 * place : 7 + 5 * place]) for place in (0, 1)]
+        for name, part in parts.items():
+            part.append(found[1][name] - found[0][name])
+    return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def _of_means(label: Floats, model: Floats) -> dict[str, Floats]:
+    """The measures from means: of the label's ranks and their squares; of a model's errors, ranks and products."""
+    squares, absolute, ranks, ranks_squared, products = model.T
+    spread = (label[:, 1] - label[:, 0] ** 2) * (ranks_squared - ranks**2)
+    shared = products - label[:, 0] * ranks
+    correlation = np.where(spread > 0, shared / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+    return {"rmse": np.sqrt(squares), "mae": absolute, "spearman": correlation}
+
+
+def _centred_ranks(values: Floats) -> Floats:
+    """Mean ranks, about 0 and between -1/2 and 1/2, so that little is lost where squares are subtracted."""
+    ranks = mean_ranks(values)
+    return cast(Floats, (ranks - ranks.mean()) / len(ranks))
 
 
 def _weights(draws: int, size: int, rng: np.random.Generator) -> Floats:

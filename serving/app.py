@@ -68,7 +68,7 @@ def build(scorer: Scorer, mlflow: FastAPI) -> FastAPI:
     def score(body: Any) -> dict[str, list[dict[str, Any]]]:
         """Scores of leads by their id, in the order of the request."""
         scored = scorer.score([(lead.entity_id, lead.context.event_time) for lead in body.leads])
-        return {"scores": [{entity: one.id, **one.model_dump(exclude={"id"})} for one in scored]}
+        return {"scores": [{entity: one.id, **one.model_dump(exclude={"id"}, exclude_none=True)} for one in scored]}
 
     score.__annotations__["body"] = body_of
     app.post("/v1/score")(score)

@@ -42,11 +42,12 @@ class Context(BaseModel):
 
 
 class Scored(BaseModel):
-    """The answer for one lead."""
+    """The answer for one lead: a probability and its tier, or the value of a regression."""
 
     id: str
-    probability: float
-    tier: str
+    probability: float | None = None
+    tier: str | None = None
+    value: float | None = None
     model_version: str
 
 
@@ -113,7 +114,7 @@ class Scorer:
         self._read([{self._entity.name: nobody, "event_time": datetime.now(UTC).replace(tzinfo=None)}])
 
     def score(self, leads: list[tuple[str, datetime | None]]) -> list[Scored]:
-        """Probability and tier of each lead at its moment (None is now), in order.
+        """Probability and tier, or value, of each lead at its moment (None is now), in order.
 
         Raises:
             UnknownLead: nothing is known of one of them.
@@ -129,12 +130,17 @@ class Scorer:
         for place in range(len(rows)):
             if all(values[place] is None for values in known):
                 raise UnknownLead(place)
-        probabilities = self.champion.predict(columns)
-        tiers = tiers_of(probabilities, self.champion.train_base_rate, self.tenant.params.score.tiers)
+        predicted = self.champion.predict(columns)
         version = str(self.champion.version)
+        if self.champion.task == "regression":
+            return [
+                Scored(id=entity_id, value=float(value), model_version=version)
+                for (entity_id, _), value in zip(leads, predicted, strict=True)
+            ]
+        tiers = tiers_of(predicted, self.champion.train_base_rate, self.tenant.params.score.tiers)
         return [
             Scored(id=entity_id, probability=float(p), tier=tier, model_version=version)
-            for (entity_id, _), p, tier in zip(leads, probabilities, tiers, strict=True)
+            for (entity_id, _), p, tier in zip(leads, predicted, tiers, strict=True)
         ]
 
     def _key(self, place: int, entity_id: str) -> str | int:

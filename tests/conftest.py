@@ -103,12 +103,23 @@ def make_tenant(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
         contracts: dict[str, str] | None = None,
         sql: dict[str, str] | None = None,
     ) -> Tenant:
-        monkeypatch.setenv("LEADWISE_PARAMS", str(write_params(tmp_path / "params.yaml", params or {})))
+        path = write_params(tmp_path / "params.yaml", params or {})
+        monkeypatch.setenv("LEADWISE_PARAMS", str(path))
         if contracts is not None:
+            _only_labelled(path, name, sql or {})
             _use_case(tmp_path, monkeypatch, name, contracts, sql or {})
         return Tenant.load(name, get_settings())
 
     return make
+
+
+def _only_labelled(path: Path, tenant: str, sql: dict[str, str]) -> None:
+    """Take the targets from the tenant that its own use case has no label for."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    targets = data["tenants"][tenant].get("train", {}).get("targets", {})
+    for target in [one for one in targets if f"labels/{one}.sql" not in sql]:
+        del targets[target]
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 
 
 def _use_case(

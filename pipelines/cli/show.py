@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def report(outcome: Report, json_too: bool) -> None:
             grid.add_row(name.replace("_", " "), figure(value))
         out.print(grid)
     if outcome.details:
-        out.print(records(outcome.details[:MOST]))
+        for grid in alike(outcome.details[:MOST]):
+            out.print(grid)
         if len(outcome.details) > MOST:
             out.print(f"… and {len(outcome.details) - MOST} rows more: --json prints them all\n")
     for note in outcome.notes:
@@ -78,6 +80,12 @@ def records(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Tabl
     for row in rows:
         made.add_row(*(figure(row.get(name)) for name in columns))
     return made
+
+
+def alike(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> list[Table]:
+    """A table for each stretch of targets with the same columns, for tasks differ in their measures; else one table."""
+    stretches = [list(part) for _, part in groupby(rows, key=lambda row: ",".join(row) if "target" in row else "")]
+    return [records(part, None if place else title) for place, part in enumerate(stretches)]
 
 
 def figure(value: Any) -> str:

@@ -44,9 +44,9 @@ def tables(state: Mapping[str, Any], candidates: Reports = ()) -> list[Table]:
         display.records(_named(state["features"], "feature view"), "Features"),
     ]
     if candidates:
-        made.append(display.records(candidates, "Candidates, on the holdout of the last training"))
+        made += display.alike(candidates, "Candidates, on the holdout of the last training")
     models = [_model(target, model) for target, model in state["models"].items()]
-    made.append(display.records(models or [{"target": "–", "champion": "none yet: leadwise train"}], "Models"))
+    made += display.alike(models or [{"target": "–", "champion": "none yet: leadwise train"}], "Models")
     scores, drift = state["scores"], state["drift"]
     flat = {"as of": scores["as_of"], "model": scores["model_version"], "rows": scores["rows"], **scores["tiers"]}
     made.append(display.records([flat], "Scores per tier"))
@@ -94,7 +94,7 @@ def _model(target: str, model: Mapping[str, Any]) -> dict[str, Any]:
         "model": f"{model['name']} v{model['version']} ({model['alias']})",
         **model["metrics"],
         "train rows": model["train_rows"],
-        "train base rate": model["train_base_rate"],
+        **{key.replace("_", " "): model[key] for key in ("train_base_rate", "train_mean") if key in model},
         "holdout rows": model["holdout_rows"],
     }
 

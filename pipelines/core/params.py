@@ -11,6 +11,9 @@ from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.source import Source as Source
 from pipelines.core.source import Strict as Strict
 
+Task = Literal["binary", "regression"]
+"""What is predicted of an outcome: whether it happens, or a number."""
+
 
 class RunParams(Strict):
     """The days `leadwise run` goes over."""
@@ -44,6 +47,16 @@ class TargetParams(Strict):
     """One target."""
 
     horizon_days: int = Field(ge=0, description="days after the event in which the outcome counts")
+    task: Task = Field("binary", description="whether the label is 0 or 1, or a number")
+    rank: bool = Field(
+        False, description="serve 100 x the rank of the predicted number among those of the training rows (regression)"
+    )
+
+    @model_validator(mode="after")
+    def _only_numbers_rank(self) -> "TargetParams":
+        if self.rank and self.task != "regression":
+            raise ValueError("rank needs task: regression, since a probability is served as it is")
+        return self
 
 
 class LightGBMParams(Strict):

@@ -1,7 +1,7 @@
 """The audience of a date: its scores in order of rank, without leads who opted out or never gave consent."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from pipelines.lake.identities import Identities
 
 _ROWS = 50_000
 _MEMORY = "256MB"
-_OWN = ("score_id", "target", "probability", "tier", "rank", "as_of", "model_version")
+OWN = ("score_id", "target", "probability", "tier", "rank", "as_of", "model_version")
 
 
 def write_audience(
@@ -35,6 +35,7 @@ def write_audience(
     lake: Lake,
     entity: str,
     with_phone: bool = False,
+    beside: Sequence[str] = (),
 ) -> dict[str, int]:
     """Write `audience.parquet` and `audience.csv` from the scores of the interval's date.
 
@@ -45,6 +46,7 @@ def write_audience(
         lake: of the tenant.
         entity: name of what is scored, e.g. lead_id.
         with_phone: join the phones, at the very end.
+        beside: other targets, whose values stand beside the probability.
 
     Returns:
         Rows written (`audience`), and scores left out: `opted_out`, `no_consent` (a lead may be in both).
@@ -55,11 +57,11 @@ def write_audience(
     if with_phone:
         check_phones(tenant, contracts)
     folder = tenant.audience_dir / interval.label
-    with _scores(lake, interval) as connection:
+    with _scores(lake, interval, beside) as connection:
         concerned = {name: contract for name, contract in contracts.items() if _concerns(contract, entity)}
         _attach(connection, concerned, lake, interval.as_of)
         counts = _suppressed(connection)
-        result = connection.sql(_ranked(connection, entity))
+        result = connection.sql(_ranked(connection, entity, beside))
         identities = Identities(lake) if with_phone else None
         paths = (folder / "audience.parquet", folder / "audience.csv")
         with replacing(*paths, private=with_phone) as (parquet, table):
@@ -82,9 +84,9 @@ def check_phones(tenant: Tenant, contracts: Mapping[str, Contract]) -> None:
 
 
 @contextmanager
-def _scores(lake: Lake, interval: Interval) -> Iterator[duckdb.DuckDBPyConnection]:
+def _scores(lake: Lake, interval: Interval, beside: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB holding the scores of the date: on disk, so that ranking many leads takes time and not memory."""
-    columns = ("score_id", "entity_id", "target", "probability", "tier", "as_of", "model_version")
+    columns = ("score_id", "entity_id", "target", "probability", "tier", "as_of", "model_version", *beside)
     config = {"threads": lake.tenant.settings.threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
     for left in lake.tenant.home.glob(".ranking.*"):  # of a run that was killed: nobody else holds the lock
         shutil.rmtree(left, ignore_errors=True)
@@ -176,11 +178,11 @@ def _suppressed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {"opted_out": int(row[0]), "no_consent": int(row[1])}
 
 
-def _ranked(connection: duckdb.DuckDBPyConnection, entity: str) -> str:
+def _ranked(connection: duckdb.DuckDBPyConnection, entity: str, beside: Sequence[str]) -> str:
     """The audience: best first, rank 1 the best of its target, equal probabilities in order of id."""
     opted_out, no_consent = _refusals(connection)
-    taken = {*_OWN, entity, "phone", "entity_id"}
-    extra, joins = "", ""
+    taken = {*OWN, *beside, entity, "phone", "entity_id"}
+    extra, joins = "".join(f', "{name}"' for name in beside), ""
     for name in _tables(connection, "segment_"):
         joins += f" LEFT JOIN {name} USING (entity_id)"
         for column in connection.table(name).columns[1:]:

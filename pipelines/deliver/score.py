@@ -1,4 +1,4 @@
-"""The score step: the candidates of a date, through the champion, into `deliver.scores` and the audience."""
+"""The score step: the candidates of a date, through the champions, into `deliver.scores` and the audience."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.interval import Interval, utc_now
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.core.tenant import Tenant
 from pipelines.core.tiers import TIERS, tiers_of
-from pipelines.deliver.audience import check_phones, write_audience
+from pipelines.deliver.audience import OWN, check_phones, write_audience
 from pipelines.deliver.candidates import candidates
-from pipelines.deliver.table import TABLE, latest_date, of_date, score_rows, write_scores
+from pipelines.deliver.table import SCHEMA, TABLE, VERSION, latest_date, of_date, score_rows, write_scores
 from pipelines.lake.catalog import Lake
 
 if TYPE_CHECKING:
+    from feature_repo.definitions import Definitions
     from pipelines.registry.champion import Champion
 
 
@@ -30,62 +32,95 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     Args:
         tenant: whose candidates.
         interval: its end is the instant whose knowledge counts; its label is the date of the scores.
-        target: one target; None is all.
+        target: the target whose probability gives tier and rank. None is the tenant's first one, with what the
+            champions of the others say beside it: a probability, a number or a rank from 0 to 100.
         with_phone: put phones into the audience.
 
     Raises:
-        NotReady: there is no champion, or nobody to score.
+        NotReady: there is no champion of that target, or nobody to score.
         SqlError: `candidates.sql` fails, or gives an entity twice or none.
-        ConfigError: an unknown target; phones where the use case keeps none.
+        ConfigError: an unknown target, or one that is no probability; phones where the use case keeps none.
     """
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
 
-    targets = tenant.target(target)
+    name, *others = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
     if with_phone:
         check_phones(tenant, contracts)
     definitions = load_definitions(tenant, contracts)
+    _check_names(tenant, name, others, definitions)
     report = Report("score", tenant.name, interval)
     with exclusive(tenant, "score"):
-        champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
+        champions = {name: load_champion(tenant, name, interval.as_of)}
+        champions |= standing(tenant, others, interval.as_of, report)
         lake = Lake(tenant)
         spine = candidates(tenant, lake, definitions, contracts, interval.as_of)
-        for name, champion in champions.items():
-            with progress(f"score: {name}", spine.num_rows) as advance:
-                batches = _scored(tenant, lake, interval, definitions, spine, name, champion, advance)
-                chosen_by = definitions.candidates.sql_hash if definitions.candidates else None
-                rows = write_scores(lake, name, interval.label, batches, chosen_by)
-            report.notes += note_on_age(champion.tags, definitions, name, champion.version)
-            report.notes.append(f"{rows} scored for '{name}' by version {champion.version} of {champion.name}")
+        with progress(f"score: {name}", spine.num_rows) as advance:
+            batches = _scored(tenant, lake, interval, definitions, spine, champions, advance)
+            chosen_by = definitions.candidates.sql_hash if definitions.candidates else None
+            beside = [one for one in champions if one != name]
+            rows = write_scores(lake, name, interval.label, batches, chosen_by, beside)
+        for one, champion in champions.items():
+            report.notes += note_on_age(champion.tags, definitions, one, champion.version)
+            report.notes.append(f"{rows} scored for '{one}' by version {champion.version} of {champion.name}")
             if champion.tags["as_of"] > interval.as_of.isoformat():
                 report.notes.append(
-                    f"'{name}': no model was promoted by {interval.as_of:%Y-%m-%d}: version {champion.version}"
+                    f"'{one}': no model was promoted by {interval.as_of:%Y-%m-%d}: version {champion.version}"
                     f" was trained as of {champion.tags['as_of'][:10]} and knows more than could be known then"
                 )
         tiers = _tiers_of(lake, interval.label)
         entity = spine.schema.names[0]
-        counts = write_audience(tenant, interval, contracts, lake, entity, with_phone)
+        counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside)
     report.counts = {"candidates": spine.num_rows, **{f"tier_{tier}": tiers.get(tier, 0) for tier in TIERS}, **counts}
     report.notes.append(f"audience: {tenant.audience_dir / interval.label}")
     return report
+
+
+def standing(tenant: Tenant, targets: Iterable[str], as_of: datetime, report: Report) -> dict[str, "Champion"]:
+    """The champions of those of the targets that have one; the report gets a note on each of the others."""
+    from pipelines.registry.champion import load_champion
+
+    found = {}
+    for name in targets:
+        try:
+            found[name] = load_champion(tenant, name, as_of)
+        except NotReady as reason:
+            report.notes.append(f"left out: {reason}")
+    return found
+
+
+def _check_names(tenant: Tenant, name: str, others: list[str], definitions: "Definitions") -> None:
+    """Raise ConfigError where a target can't be what is asked of it: a probability to rank by, or a column."""
+    if tenant.params.train.targets[name].task != "binary":
+        raise ConfigError(
+            f"target '{name}' of tenant '{tenant.name}' is a regression, and leads are ranked by a probability:"
+            " list a binary target first, then this one stands beside it as a column"
+        )
+    taken = {*SCHEMA.names, *OWN, "phone", definitions.label(name).entity}
+    for other in others:
+        if clash := {other, f"{other}{VERSION}"} & taken:
+            raise ConfigError(
+                f"target '{other}' of tenant '{tenant.name}' can't be a column of the scores, which have a"
+                f" '{clash.pop()}' already: give it another name in params.yaml and in labels/"
+            )
 
 
 def _scored(
     tenant: Tenant,
     lake: Lake,
     interval: Interval,
-    definitions: Any,
+    definitions: "Definitions",
     spine: pa.Table,
-    target: str,
-    champion: "Champion",
+    champions: dict[str, "Champion"],
     advance: Any,
 ) -> Iterator[pa.Table]:
-    """Score rows, batch by batch."""
+    """Score rows, batch by batch: those of the first champion, with the values of the others beside them."""
     from pipelines.features.join import point_in_time
 
+    (target, champion), *others = champions.items()
     size = tenant.params.score.batch_rows
     loaded_at = utc_now()
     for batch in rechunked(point_in_time(tenant, lake, definitions, spine, size), size):
@@ -100,8 +135,10 @@ def _scored(
             "run_id": champion.run_id,
             "_loaded_at": loaded_at,
         }
+        for name, other in others:
+            columns |= {name: pa.array(other.predict(batch), pa.float64()), f"{name}{VERSION}": str(other.version)}
         entities = pc.cast(batch.column(0), pa.string()).combine_chunks()
-        yield score_rows(tenant, interval, target, entities, columns)
+        yield score_rows(tenant, interval, target, entities, columns, [name for name, _ in others])
         advance(batch.num_rows)
 
 

@@ -1,7 +1,10 @@
-"""`deliver.scores`: one row per scored entity, target and date, partitioned by date."""
+"""`deliver.scores`: one row per scored entity, target and date, partitioned by date.
+
+What other targets say of the entity stands beside it, in two columns each that are named after them.
+"""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +19,8 @@ TABLE = "deliver.scores"
 CANDIDATES = "leadwise.candidates"
 """Property of the table: hash of the SQL that said whom to score, the last time."""
 
+VERSION = "_version"
+"""Ending of the column with the version of the model of a target that stands beside."""
 
 SCHEMA = pa.schema(
     [
@@ -35,6 +40,12 @@ SCHEMA = pa.schema(
 )
 
 
+def schema_of(beside: Iterable[str] = ()) -> pa.Schema:
+    """The columns of rows with the values of other targets beside them: of each its value and the model's version."""
+    more = [(f"{name}{end}", kind) for name in beside for end, kind in (("", pa.float64()), (VERSION, pa.string()))]
+    return pa.schema([*SCHEMA, *(pa.field(name, kind) for name, kind in more)])
+
+
 def score_id(tenant: str, target: str, entity_id: str, date: str) -> str:
     """The id of a score: the same for the same tenant, target, entity and ISO date, whenever it is computed."""
     return hashlib.sha256("\x1f".join((tenant, target, entity_id, date)).encode()).hexdigest()[:32]
@@ -46,32 +57,40 @@ def of_date(date: str, target: str | None = None) -> And | EqualTo:
     return day if target is None else And(day, EqualTo(term="target", value=target))
 
 
-def write_scores(lake: Lake, target: str, date: str, batches: Iterable[pa.Table], candidates: str | None = None) -> int:
+def write_scores(
+    lake: Lake,
+    target: str,
+    date: str,
+    batches: Iterable[pa.Table],
+    candidates: str | None = None,
+    beside: Sequence[str] = (),
+) -> int:
     """Put `batches` in the place of the rows of (date, target), in one commit and flat memory; return their number.
 
-    The hash of the query of `candidates` stays with the table.
+    The hash of the query of `candidates` stays with the table. The batches have the columns of `schema_of(beside)`.
 
     PyIceberg streams into unpartitioned tables only, so here each batch is its own append of one transaction: readers
     see all of it or nothing.
     """
-    table = _table(lake)
+    schema = schema_of(beside)
+    table = _table(lake, schema)
     rows = 0
     with table.transaction() as transaction:
         if lake.count(TABLE, of_date(date, target)):
             transaction.delete(of_date(date, target))
         for batch in batches:
-            transaction.append(batch.cast(SCHEMA))
+            transaction.append(batch.cast(schema))
             rows += batch.num_rows
         if candidates and table.properties.get(CANDIDATES) != candidates:
             transaction.set_properties({CANDIDATES: candidates})
     return rows
 
 
-def _table(lake: Lake) -> Table:
-    """The table, made and partitioned where it is not yet."""
+def _table(lake: Lake, schema: pa.Schema) -> Table:
+    """The table, made and partitioned where it is not yet, with a column for each of `schema`."""
     table = lake.table(TABLE)
-    if table is None:
-        lake.write(TABLE, SCHEMA, [], replace=AlwaysFalse())
+    if table is None or set(schema.names) - set(table.schema().as_arrow().names):
+        lake.write(TABLE, schema, [], replace=AlwaysFalse())
         table = lake.catalog.load_table(TABLE)
     if not table.spec().fields:
         with table.update_spec() as update:
@@ -91,7 +110,12 @@ def latest_date(lake: Lake, name: str) -> str | None:
 
 
 def score_rows(
-    tenant: Tenant, interval: Interval, target: str, entity_ids: pa.Array, columns: dict[str, object]
+    tenant: Tenant,
+    interval: Interval,
+    target: str,
+    entity_ids: pa.Array,
+    columns: dict[str, object],
+    beside: Sequence[str] = (),
 ) -> pa.Table:
     """Rows of the table.
 
@@ -101,13 +125,15 @@ def score_rows(
         target: what was predicted.
         entity_ids: strings.
         columns: the other columns, arrays of that length or one value for all rows.
+        beside: other targets whose values are among them.
     """
+    schema = schema_of(beside)
     date = interval.label
     ids = pa.array([score_id(tenant.name, target, str(entity), date) for entity in entity_ids.to_pylist()])
     given = {"score_id": ids, "entity_id": entity_ids, "target": target, **columns}
     arrays = []
-    for field in SCHEMA:
+    for field in schema:
         value = pc.strptime(date, "%Y-%m-%d", "us").cast(pa.date32()) if field.name == "date" else given[field.name]
         spread = isinstance(value, pa.Array | pa.ChunkedArray)
         arrays.append(value.cast(field.type) if spread else pa.repeat(pa.scalar(value, field.type), len(ids)))
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)

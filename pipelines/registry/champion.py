@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from models.ranked import unranked
 from pipelines.core.errors import NotReady
 from pipelines.registry.frames import as_columns, frame
-from pipelines.registry.tracking import CHAMPION, PROMOTED, REFERENCE, by_alias, connect, run_table, versions_with
+from pipelines.registry.tracking import (
+    CHAMPION,
+    PROMOTED,
+    REFERENCE,
+    by_alias,
+    connect,
+    run_table,
+    task_of,
+    versions_with,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
 
     from models import Estimator
     from models.inputs import Floats, Kind
+    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
 
@@ -35,7 +46,8 @@ class Champion:
         run_id: the MLflow run that trained it.
         features: name and kind of each input, in order.
         feature_service: the Feast feature service that serves them.
-        train_base_rate: share of ones among its training rows.
+        train_base_rate: share of ones among its training rows; of a regression the mean.
+        task: "binary" or "regression".
         tags: of the version.
         tracking_uri: where the run is.
         model: MLflow's pyfunc: checks its input against the signature, then predicts.
@@ -49,18 +61,26 @@ class Champion:
     features: tuple[tuple[str, Kind], ...]
     feature_service: str
     train_base_rate: float
+    task: Task
     tags: Mapping[str, str]
     tracking_uri: str = field(repr=False)
     model: PyFuncModel = field(repr=False)
     estimator: Estimator = field(repr=False)
 
     def predict(self, columns: Any) -> Floats:
-        """Probability for each row of features: Arrow, a DataFrame or a dict of sequences; columns in any order.
+        """What is served for each row of features: a probability, a number, or a rank from 0 to 100.
+
+        Args:
+            columns: Arrow, a DataFrame or a dict of sequences; columns in any order.
 
         Raises:
             InputError: a feature is missing or unreadable.
         """
-        return self.estimator.predict_proba(as_columns(columns, self.features))[:, 1]
+        return self.estimator.expected(as_columns(columns, self.features))
+
+    def judged(self, columns: Any) -> Floats:
+        """What is held against the labels: `predict`, or of a rank the number that is ranked."""
+        return unranked(self.estimator).expected(as_columns(columns, self.features))
 
     def reference(self) -> pd.DataFrame | None:
         """The sample of training rows kept for drift: features and `score`; None where the run has none.
@@ -130,6 +150,7 @@ def load_version(tenant: Tenant, target: str, version: ModelVersion) -> Champion
         features=tuple((str(feature), kind) for feature, kind in json.loads(tags["features"])),
         feature_service=tags["feature_service"],
         train_base_rate=float(tags["train_base_rate"]),
+        task=task_of(tags),
         tags=tags,
         tracking_uri=tenant.settings.tracking_uri,
         model=model,

@@ -18,8 +18,8 @@ class Loaded:
         self.estimator = estimator
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Floats:
-        """Probability of the outcome for each row of a DataFrame (or dict of sequences) of features."""
-        return self.estimator.predict_proba(model_input)[:, 1]
+        """What is served for each row of a DataFrame (or dict of sequences) of features: a probability or a number."""
+        return self.estimator.expected(model_input)
 
     def get_raw_model(self) -> Estimator:
         """The estimator, for `PyFuncModel.get_raw_model()`."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.inputs import Floats
+    from models.judges import Judge
     from pipelines.core.interval import Interval
     from pipelines.core.tenant import Tenant
 
@@ -48,26 +49,28 @@ class Decision:
 def promote(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
     """Judge the challenger of each target, on its holdout, against the base rate and the champion.
 
-    It has to beat the base rate of its training as a constant guess, and must not be worse than the champion by more
-    than `params.promote.tolerance` of log loss, nor know less: a backfill of an earlier date replaces no later model. A
-    refused one stays the challenger. Running again changes nothing.
+    It has to beat the base rate (or mean) of its training as a constant guess, and must not be worse than the champion
+    by more than `params.promote.tolerance` of log loss (of a regression: of the constant guess's RMSE, as a share), nor
+    know less: a backfill of an earlier date replaces no later model. A refused one stays the challenger. Running again
+    changes nothing.
 
     Where several days were trained on before any was judged, each run judges the version of its own day.
 
     Args:
         tenant: whose models.
         interval: of the run; where a version was trained as of its end, that one is judged, else the alias'.
-        target: one target; None is all.
+        target: one target; None is all. Then one without a challenger is left out with a note, but not the first.
 
     Raises:
-        NotReady: there is no challenger, or the holdout of its run is gone.
+        NotReady: `target` or the first one has no challenger, or the holdout of its run is gone.
         ConfigError: an unknown target.
     """
     report = Report("promote", tenant.name, interval)
     with exclusive(tenant, "promote"):
-        for name in tenant.target(target):
+        targets = tenant.target(target)
+        for name in targets:
             with progress(f"promote: {name}"):
-                _promote(tenant, name, interval, report)
+                _promote(tenant, name, interval, report, needed=name == targets[0])
     return report
 
 
@@ -81,15 +84,16 @@ def _challenger(tenant: Tenant, target: str, interval: Interval) -> Champion | N
     return load_version(tenant, target, max(trained, key=lambda one: int(one.version), default=named))
 
 
-def _promote(tenant: Tenant, target: str, interval: Interval, report: Report) -> None:
+def _promote(tenant: Tenant, target: str, interval: Interval, report: Report, needed: bool) -> None:
     client = connect(tenant)
     name = tenant.model_name(target)
     challenger = _challenger(tenant, target, interval)
     if challenger is None:
-        raise NotReady(
-            f"tenant '{tenant.name}' has no challenger for '{target}' yet:"
-            f" run `leadwise train --tenant {tenant.name}` first"
-        )
+        sentence = f"tenant '{tenant.name}' has no challenger for '{target}' yet"
+        if not needed:
+            report.notes.append(sentence)
+            return
+        raise NotReady(f"{sentence}: run `leadwise train --tenant {tenant.name}` first")
     report.links[f"challenger of {target}"] = version_link(name, challenger.version)
     champion = load_alias(tenant, target, CHAMPION)
     if champion is not None and champion.version == challenger.version:
@@ -124,52 +128,61 @@ def decide(challenger: Champion, champion: Champion | None, holdout: pa.Table, t
         challenger: the newcomer.
         champion: what is in force; None where there is nothing yet.
         holdout: `label` and features of the challenger's holdout.
-        tolerance: log loss by which the challenger may be worse than the champion.
+        tolerance: by which the challenger may be worse than the champion: of log loss, or of a regression as a share of
+            the constant guess's RMSE, which has a unit.
     """
     import numpy as np
 
-    from models import metrics
+    from models.judges import judge_of
 
+    judge = judge_of(challenger.task)
     y = holdout["label"].to_numpy()
     guess = np.full(len(y), challenger.train_base_rate)
-    ours = _predict(challenger, holdout)
-    loss, rate_loss = metrics.logloss(y, ours), metrics.logloss(y, guess)
-    rows = [_row("challenger", challenger, y, ours), _row("base rate only", None, y, guess)]
-    gone = [name for name, _ in champion.features if name not in holdout.schema.names] if champion else []
-    theirs = _predict(champion, holdout) if champion and not gone else None
-    if champion and theirs is not None:
-        rows.insert(1, _row("champion", champion, y, theirs))
-    beats = f"log loss {loss:.4f} against {rate_loss:.4f} of the training base rate as a constant guess"
-    if loss >= rate_loss:
-        return Decision(False, f"it does not beat the base rate: {beats}", rows)
+    ours, theirs = _judged(challenger, holdout), None
+    hindrance = _hindrance(challenger, champion, holdout) if champion else ""
+    rows = [_row("challenger", challenger, judge, y, ours), _row(f"{judge.guess} only", None, judge, y, guess)]
+    if champion and not hindrance:
+        theirs = _judged(champion, holdout)
+        rows.insert(1, _row("champion", champion, judge, y, theirs))
+    loss, guess_loss = judge.score(y, ours), judge.score(y, guess)
+    beats = f"{judge.words} {loss:.4f} against {guess_loss:.4f} of the training {judge.centre} as a constant guess"
+    if loss >= guess_loss:
+        return Decision(False, f"it does not beat the {judge.centre}: {beats}", rows)
     if champion is None:
-        return Decision(True, f"there was no champion, and it beats the base rate: {beats}", rows)
+        return Decision(True, f"there was no champion, and it beats the {judge.centre}: {beats}", rows)
     if theirs is None:
-        return Decision(True, f"champion {champion.version} reads '{gone[0]}', which no longer exists; {beats}", rows)
-    old = metrics.logloss(y, theirs)
-    low, high = metrics.difference_interval(y, ours, theirs)
+        return Decision(True, f"champion {champion.version} {hindrance}; {beats}", rows)
+    old = judge.score(y, theirs)
+    low, high = judge.difference_interval(y, ours, theirs)
     versus = (
-        f"log loss {loss:.4f} against {old:.4f} of champion {champion.version} on the same holdout"
+        f"{judge.words} {loss:.4f} against {old:.4f} of champion {champion.version} on the same holdout"
         f" ({len(y)} rows, difference {low:+.4f} to {high:+.4f} with 95 % confidence)"
     )
     if challenger.tags["as_of"] < champion.tags["as_of"]:
         then, now = champion.tags["as_of"][:10], challenger.tags["as_of"][:10]
         return Decision(False, f"it was trained as of {now}, the champion as of {then}: {versus}", rows)
-    if loss > old + tolerance:
-        return Decision(False, f"it is worse than the champion by more than {tolerance:g}: {versus}", rows)
-    return Decision(True, f"it is not worse than the champion by more than {tolerance:g}: {versus}; {beats}", rows)
+    allowed = tolerance if challenger.task == "binary" else tolerance * guess_loss
+    if loss > old + allowed:
+        return Decision(False, f"it is worse than the champion by more than {allowed:g}: {versus}", rows)
+    return Decision(True, f"it is not worse than the champion by more than {allowed:g}: {versus}; {beats}", rows)
 
 
-def _predict(model: Champion, holdout: pa.Table) -> Floats:
-    return model.predict(columns(holdout, model.features))
+def _hindrance(challenger: Champion, champion: Champion, holdout: pa.Table) -> str:
+    """Why the champion can't judge this holdout; empty where it can."""
+    if champion.task != challenger.task:
+        return f"predicts something else ({champion.task})"
+    gone = [name for name, _ in champion.features if name not in holdout.schema.names]
+    return f"reads '{gone[0]}', which no longer exists" if gone else ""
 
 
-def _row(who: str, model: Champion | None, y: Any, p: Floats) -> dict[str, Any]:
-    from models import metrics
+def _judged(model: Champion, holdout: pa.Table) -> Floats:
+    return model.judged(columns(holdout, model.features))
 
+
+def _row(who: str, model: Champion | None, judge: Judge, y: Any, p: Floats) -> dict[str, Any]:
     return {
         "who": who,
         "version": model.version if model else "",
         "kind": model.tags.get("kind", "") if model else "",
-        **{name: round(value, 4) for name, value in metrics.evaluate(y, p).items()},
+        **{name: round(value, 4) for name, value in judge.evaluate(y, p).items()},
     }

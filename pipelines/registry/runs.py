@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
+    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
 SHORT = 8
 """Letters of a run's id that are shown."""
+
+MEASURES = {"binary": ("logloss", "auc"), "regression": ("rmse", "spearman")}
+"""What a listing tells of a run, by its task."""
 
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _VERSION = re.compile(r"v([1-9][0-9]*)")
@@ -54,6 +58,11 @@ class Run:
     aliases: tuple[str, ...] = ()
 
     @property
+    def task(self) -> Task:
+        """Of the target; runs that do not tell are binary."""
+        return "regression" if self.params.get("target.task") == "regression" else "binary"
+
+    @property
     def short(self) -> str:
         """The id as far as it is shown."""
         return self.run_id[:SHORT]
@@ -66,8 +75,7 @@ class Run:
             "started": self.started.isoformat(" ", "minutes"),
             "origin": self.origin,
             "target": self.target,
-            "logloss": self.metrics.get("logloss"),
-            "auc": self.metrics.get("auc"),
+            **{name: self.metrics.get(name) for name in MEASURES[self.task]},
             "version": f"v{self.version}" if self.version else None,
             "alias": ", ".join(self.aliases) or None,
         }

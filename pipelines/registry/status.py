@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipelines.registry.tracking import CHALLENGER, CHAMPION, by_alias, connect
+from pipelines.registry.tracking import CHALLENGER, CHAMPION, by_alias, connect, task_of
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
 
-METRICS = ("auc", "logloss", "ece", "base_rate")
+METRICS = {"binary": ("auc", "logloss", "ece", "base_rate"), "regression": ("spearman", "rmse", "mae", "mean")}
+"""What is shown of a model, by its task."""
 
 
 def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
@@ -34,10 +35,13 @@ def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
 
 
 def _of(tags: dict[str, str]) -> dict[str, Any]:
+    task = task_of(tags)
+    centre = "train_base_rate" if task == "binary" else "train_mean"
     return {
-        "metrics": {name: float(tags[name]) for name in METRICS},
+        "task": task,
+        "metrics": {name: float(tags[name]) for name in METRICS[task]},
         "train_rows": int(tags["train_rows"]),
-        "train_base_rate": float(tags["train_base_rate"]),
+        centre: float(tags["train_base_rate"]),
         "holdout_rows": int(tags["holdout_rows"]),
         "data_snapshots": json.loads(tags["data_snapshots"]),
     }

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
 CHAMPION = "champion"
@@ -164,6 +165,11 @@ def run_table(tracking_uri: str, run_id: str, path: str) -> pa.Table | None:
         except (MlflowException, FileNotFoundError):
             return None
         return pq.read_table(local)
+
+
+def task_of(tags: Mapping[str, str]) -> Task:
+    """The task of a registered version, from its tags; binary where it was registered before there were other ones."""
+    return "regression" if tags.get("task") == "regression" else "binary"
 
 
 def versions_with(client: MlflowClient, name: str, tag: str, value: str) -> list[ModelVersion]:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compare import Difference, paired
+from models.judges import judge_of
+from models.ranked import unranked
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.registry.frames import columns
 from pipelines.registry.runs import find
@@ -50,9 +52,9 @@ class Judged:
         return {name: value for name, value in self.run.params.items() if name.startswith("sql.features.")}
 
     def predict(self, rows: pa.Table) -> Floats:
-        """Probability of each row."""
+        """Probability of each row, or the number predicted of it."""
         kinds = [(column.name, column.kind) for column in self.estimator.inputs_.columns]
-        return self.estimator.predict_proba(columns(rows, kinds))[:, 1]
+        return unranked(self.estimator).expected(columns(rows, kinds))
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,15 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What the log loss says, in one sentence."""
-        loss = self.measures["logloss"]
+        """What the deciding loss says, in one sentence."""
+        judge = judge_of(self.first.task)
+        loss = self.measures[judge.loss]
         gap = abs(loss.difference)
         interval = f"{LEVEL:.0%} interval of B - A: {loss.low:+.4f} to {loss.high:+.4f}"
         if loss.better:
-            return f"{'AB'[loss.better - 1]} is better by {gap:.4f} log loss ({interval})"
+            return f"{'AB'[loss.better - 1]} is better by {gap:.4f} {judge.words} ({interval})"
         side = "lower than" if loss.difference < 0 else "above"
-        return f"no difference can be shown: B's log loss is {gap:.4f} {side} A's ({interval})"
+        return f"no difference can be shown: B's {judge.words} is {gap:.4f} {side} A's ({interval})"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a measure."""
@@ -152,7 +155,7 @@ def compare(tenant: Tenant, first: str, second: str, target: str | None = None, 
     if len(np.unique(labels)) < 2:
         raise NotReady(
             f"the {len(labels)} rows that neither {a.short} nor {b.short} learnt from hold only the label"
-            f" {labels[0]:.0f}: compare runs with a larger common holdout"
+            f" {labels[0]:g}: compare runs with a larger common holdout"
         )
     entities = rows[ENTITY].to_pandas().to_numpy() if ENTITY in rows.schema.names else None
     scores = found[a.run_id], found[b.run_id]
@@ -161,7 +164,7 @@ def compare(tenant: Tenant, first: str, second: str, target: str | None = None, 
     return Comparison(
         a,
         b,
-        paired(labels, *scores, entities, draws=draws, level=LEVEL),
+        paired(labels, *scores, entities, draws=draws, level=LEVEL, task=a.task),
         labels,
         scores,
         counted,
@@ -175,6 +178,7 @@ def _comparable(a: Run, b: Run) -> None:
         raise ConfigError(f"both are the run {a.short} ({a.name}): name two different ones")
     for what, one, other in (
         ("target", a.target, b.target),
+        ("task", a.task, b.task),
         ("horizon in days", a.params.get("target.horizon_days"), b.params.get("target.horizon_days")),
     ):
         if one != other:

@@ -31,8 +31,8 @@ def dataset(tenant: str, target: str, as_of: str | date | None = None) -> pd.Dat
     Returns:
         A frame in time order: the entity's id, `event_time` (naive UTC), `known_at` (when the label was), the features
         (numbers as float64 with NaN, texts as categories, yes/no as nullable booleans), `part` ("train", "holdout", or
-        "purged": known only after the holdout begins, and in neither) and `label` (0 or 1). In `attrs`: `features`
-        (their names, in the models' order), `target` and `as_of`.
+        "purged": known only after the holdout begins, and in neither) and `label` (0 or 1, or a number). In `attrs`:
+        `features` (their names, in the models' order), `target` and `as_of`.
 
     Raises:
         ConfigError: an unknown tenant or target, or an `as_of` that is no midnight.
@@ -88,6 +88,6 @@ def _frame(data: TrainingSet) -> pd.DataFrame:
         found.insert(place, name, column.to_pandas())
     found["part"] = part
     found["part"] = found["part"].astype("category")
-    found[LABEL] = data.labels.astype("int64")
+    found[LABEL] = data.labels.astype("int64") if data.task == "binary" else data.labels
     found.attrs = {"features": features, "target": data.target, "as_of": data.as_of}
     return found

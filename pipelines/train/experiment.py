@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import compare
+from models.judges import judge_of
 from models.metrics import calibration
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.origin import Origin, started_by
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from models.inputs import Floats
+    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
 KINDS = ("lightgbm", "xgboost", "mean", "linear")  # the last one is what the others are compared with
@@ -77,11 +79,12 @@ def evaluate(tenant: Tenant, target: str, frozen: Path, models: Path, metrics: P
     with progress(f"evaluate {target}"):
         run_id = _recorded(connect(tenant), training)
     winner, y = training.winner, data.labels[data.parts.holdout]
-    figures = {name: round(value, 6) for name, value in compare.measures(y, winner.probabilities).items()}
-    losses = {candidate.kind: round(candidate.metrics["logloss"], 6) for candidate in candidates}
-    content = {"winner": winner.kind, **figures, "candidates": {"logloss": losses}, "mlflow_run": run_id[:8]}
+    measured = compare.measures(y, winner.probabilities, data.task)
+    figures = {name: round(value, 6) for name, value in measured.items()}
+    losses = {judge_of(data.task).loss: {candidate.kind: round(candidate.loss, 6) for candidate in candidates}}
+    content = {"winner": winner.kind, **figures, "candidates": losses, "mlflow_run": run_id[:8]}
     _write_json(metrics, content)
-    _write_plots(plots, y, winner.probabilities)
+    _write_plots(plots, y, winner.probabilities, data.task)
     return Report(
         "evaluate",
         tenant.name,
@@ -118,17 +121,20 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
         raise ConfigError(f"the file {path} can't be written ({error.strerror}): make room there") from None
 
 
-def _write_plots(folder: Path, y: Floats, p: Floats) -> None:
-    """The winner's calibration, ROC and gain as CSV: `dvc plots` draws them, one line an experiment."""
+def _write_plots(folder: Path, y: Floats, p: Floats, task: Task) -> None:
+    """The winner's calibration, gain and, of a probability, ROC as CSV, for `dvc plots`: one line an experiment."""
     folder.mkdir(parents=True, exist_ok=True)
     predicted, observed, _ = calibration(y, p)
     _write_curve(folder / "calibration.csv", ("predicted", "observed"), predicted, observed)
     at = np.unique(np.linspace(0, len(y), min(len(y), _POINTS) + 1).astype(np.intp))
     hits = np.concatenate([[0], np.cumsum(y[np.argsort(-p, kind="stable")])])[at]
-    misses = at - hits
-    _write_curve(
-        folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), misses / misses[-1], hits / hits[-1]
-    )
+    if task == "binary":
+        misses = at - hits
+        _write_curve(
+            folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), misses / misses[-1], hits / hits[-1]
+        )
+    if hits[-1] == 0:
+        return  # values that cancel out have no shares
     _write_curve(folder / "gain.csv", ("share_contacted", "share_reached"), at / len(y), hits / hits[-1])
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import metrics
 from models.inputs import Floats
+from models.judges import judge_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models import Estimator
-    from pipelines.core.params import TrainParams
+    from pipelines.core.params import Task, TrainParams
     from pipelines.train.data import TrainingSet
 
 
@@ -24,15 +24,22 @@ class Candidate:
 
     Attributes:
         estimator: fitted on the training rows.
-        probabilities: of the holdout rows.
-        metrics: `auc`, `logloss`, `ece`, `base_rate` on the holdout.
-        against_linear: 95 % interval of its log loss minus the linear model's; below zero is better.
+        probabilities: of the holdout rows; of a regression the numbers it predicts.
+        metrics: those of the task's judge, on the holdout.
+        against_linear: 95 % interval of its deciding loss minus the linear model's; below zero is better.
+        task: of the target.
     """
 
     estimator: Estimator
     probabilities: Floats
     metrics: dict[str, float]
     against_linear: tuple[float, float]
+    task: Task = "binary"
+
+    @property
+    def loss(self) -> float:
+        """The deciding measure on the holdout."""
+        return self.metrics[judge_of(self.task).loss]
 
     @property
     def kind(self) -> str:
@@ -56,9 +63,9 @@ def fit_candidates(
 
     common: dict[str, Any] = {"validation_share": params.validation_share, "seed": params.seed, "threads": threads}
     estimators: list[Estimator] = [
-        LightGBM(**params.lightgbm.model_dump(), **common),
-        XGBoost(**params.xgboost.model_dump(), **common),
-        Linear(**params.linear.model_dump()),
+        LightGBM(data.task, **params.lightgbm.model_dump(), **common),
+        XGBoost(data.task, **params.xgboost.model_dump(), **common),
+        Linear(data.task, **params.linear.model_dump()),
     ]
     X, y = data.train
     for estimator in estimators:
@@ -73,50 +80,56 @@ def fit_candidates(
 def judged(estimators: list[Estimator], data: TrainingSet, seed: int) -> list[Candidate]:
     """Each estimator on the holdout; the last one is the linear model that the others are compared with."""
     X, y = data.holdout
-    found = [estimator.predict_proba(X)[:, 1] for estimator in estimators]
+    judge = judge_of(data.task)
+    found = [estimator.expected(X) for estimator in estimators]
     return [
         Candidate(
-            estimator, p, metrics.evaluate(y, p), metrics.difference_interval(y, p, found[-1], draws=200, seed=seed)
+            estimator,
+            p,
+            judge.evaluate(y, p),
+            judge.difference_interval(y, p, found[-1], draws=200, seed=seed),
+            data.task,
         )
         for estimator, p in zip(estimators, found, strict=True)
     ]
 
 
 def best(candidates: list[Candidate]) -> Candidate:
-    """The candidate of lowest log loss on the holdout; the first of equal ones."""
-    return min(candidates, key=lambda candidate: candidate.metrics["logloss"])
+    """The candidate of lowest loss on the holdout; the first of equal ones."""
+    return min(candidates, key=lambda candidate: candidate.loss)
 
 
 def comparison(data: TrainingSet, candidates: list[Candidate]) -> list[dict[str, Any]]:
-    """All candidates side by side, one row each, and the training base rate as a constant guess below them."""
-    winner = best(candidates)
+    """All candidates side by side, one row each, and the training mean as a constant guess below them."""
+    winner, judge = best(candidates), judge_of(data.task)
     y_train, y_holdout = data.labels[data.parts.train], data.labels[data.parts.holdout]
-    rates = {
-        "train base rate": _round(metrics.base_rate(y_train)),
-        "holdout base rate": _round(metrics.base_rate(y_holdout)),
+    centre = float(y_train.mean())
+    tail = f"{judge.loss} - linear's, 95 %"
+    centres = {
+        f"train {judge.centre}": _round(centre),
+        f"holdout {judge.centre}": _round(y_holdout.mean()),
     }
     rows = []
     for candidate in candidates:
         low, high = candidate.against_linear
-        same = candidate.kind == "linear"
         rows.append(
             {
                 "target": data.target,
                 "model": "mean of both" if candidate.kind == "mean" else candidate.kind,
-                **{name: _round(candidate.metrics[name]) for name in ("auc", "logloss", "ece")},
-                "logloss - linear's, 95 %": "" if same else f"{low:+.4f} to {high:+.4f}",
-                **rates,
+                **{name: _round(candidate.metrics[name]) for name in judge.shown},
+                tail: "" if candidate.kind == "linear" else f"{low:+.4f} to {high:+.4f}",
+                **centres,
                 "candidate": "yes" if candidate is winner else "",
             }
         )
-    guess = metrics.evaluate(y_holdout, np.full(len(y_holdout), metrics.base_rate(y_train)))
+    guess = judge.evaluate(y_holdout, np.full(len(y_holdout), centre))
     rows.append(
         {
             "target": data.target,
-            "model": "base rate only",
-            **{name: _round(guess[name]) for name in ("auc", "logloss", "ece")},
-            "logloss - linear's, 95 %": "",
-            **rates,
+            "model": f"{judge.guess} only",
+            **{name: _round(guess[name]) for name in judge.shown},
+            tail: "",
+            **centres,
             "candidate": "",
         }
     )
@@ -125,28 +138,31 @@ def comparison(data: TrainingSet, candidates: list[Candidate]) -> list[dict[str,
 
 def verdict(data: TrainingSet, candidates: list[Candidate]) -> list[str]:
     """What the comparison says in sentences, also where the elaborate models lose."""
-    winner = best(candidates)
+    winner, judge = best(candidates), judge_of(data.task)
     by_kind = {candidate.kind: candidate for candidate in candidates}
-    linear = by_kind["linear"].metrics["logloss"]
+    linear = by_kind["linear"].loss
     notes = []
     for kind in ("lightgbm", "xgboost", "mean"):
         low, high = by_kind[kind].against_linear
-        gap = by_kind[kind].metrics["logloss"] - linear
+        gap = by_kind[kind].loss - linear
         if gap >= 0:
             sure = "beyond chance" if low > 0 else "within chance"
-            notes.append(f"{data.target}: {kind} loses to the linear model by {gap:.4f} log loss, {sure}")
+            notes.append(f"{data.target}: {kind} loses to the linear model by {gap:.4f} {judge.words}, {sure}")
         elif high > 0:
-            notes.append(f"{data.target}: {kind} beats the linear model by {-gap:.4f} log loss, within chance")
-    rate = metrics.base_rate(data.labels[data.parts.train])
-    held = metrics.base_rate(data.labels[data.parts.holdout])
-    if max(rate, held) > 1.25 * min(rate, held):
+            notes.append(f"{data.target}: {kind} beats the linear model by {-gap:.4f} {judge.words}, within chance")
+    y_train, y_holdout = data.labels[data.parts.train], data.labels[data.parts.holdout]
+    centre, held = float(y_train.mean()), float(y_holdout.mean())
+    if data.task == "binary" and max(centre, held) > 1.25 * min(centre, held):
         notes.append(
-            f"{data.target}: the base rate moved from {rate:.2%} in training to {held:.2%} in the holdout:"
+            f"{data.target}: the base rate moved from {centre:.2%} in training to {held:.2%} in the holdout:"
             " probabilities are as wrong as ece says"
         )
-    guess = metrics.logloss(data.labels[data.parts.holdout], np.full(len(data.parts.holdout), rate))
-    if winner.metrics["logloss"] >= guess:
-        notes.append(f"{data.target}: even the best candidate is worse than the training base rate as a constant guess")
+    elif max(centre, held) > 1.25 * min(centre, held):
+        notes.append(f"{data.target}: the mean moved from {centre:.4g} in training to {held:.4g} in the holdout")
+    if winner.loss >= judge.score(y_holdout, np.full(len(y_holdout), centre)):
+        notes.append(
+            f"{data.target}: even the best candidate is worse than the training {judge.centre} as a constant guess"
+        )
     return notes
 
 

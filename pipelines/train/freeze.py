@@ -72,6 +72,7 @@ def write(data: TrainingSet, path: Path, horizon_days: int) -> None:
         "sql": data.sql,
         "as_of": data.as_of,
         "horizon_days": horizon_days,
+        "task": data.task,
         "entity": entity,
         "source": dict(data.source),
     }
@@ -94,10 +95,11 @@ def thaw(tenant: Tenant, target: str, path: Path) -> TrainingSet:
     """
     rows, about = _read(path)
     [target] = tenant.target(target)
-    horizon = tenant.params.train.targets[target].horizon_days
-    for name, frozen, wanted in (("target", about["target"], target), ("horizon_days", about["horizon_days"], horizon)):
-        if frozen != wanted:
-            raise ConfigError(f"the training set {path} was frozen with {name} {frozen}, not {wanted}: {_AGAIN}")
+    params = tenant.params.train.targets[target]
+    about.setdefault("task", "binary")  # what was frozen before there were other ones
+    for name, wanted in (("target", target), ("horizon_days", params.horizon_days), ("task", params.task)):
+        if about[name] != wanted:
+            raise ConfigError(f"the training set {path} was frozen with {name} {about[name]}, not {wanted}: {_AGAIN}")
     keys = pa.table({about["entity"]: rows[ENTITY], KNOWN_AT: rows[_KNOWN_AT]})
     spine = keys.append_column(EVENT_TIME, rows[EVENT_TIME]).append_column(LABEL, rows[LABEL])
     parts = split(spine, tenant.params.train.holdout_share)
@@ -111,6 +113,7 @@ def thaw(tenant: Tenant, target: str, path: Path) -> TrainingSet:
         as_of=about["as_of"],
         keys=keys,
         source=about.get("source", {}),
+        task=params.task,
     )
     check(tenant, target, spine, parts, datetime.fromisoformat(data.as_of))
     return data

@@ -22,19 +22,27 @@ _POINTS = 200
 
 
 def draw(folder: Path, data: TrainingSet, candidates: list[Candidate], winner: Candidate) -> list[Path]:
-    """Write every picture as PNG into `folder` and return their paths."""
+    """Write every picture that suits the task as PNG into `folder` and return their paths."""
     y = data.labels[data.parts.holdout]
     scores = {candidate.kind: candidate.probabilities for candidate in candidates}
     importance = winner.estimator.importance()
     pictures: dict[str, Callable[[Any], None]] = {
         "calibration": lambda axes: _calibration(axes, y, scores),
-        "roc": lambda axes: _roc(axes, y, scores),
-        "gain": lambda axes: _gain(axes, y, scores),
-        "lift": lambda axes: _lift(axes, y, scores),
-        "scores": lambda axes: _scores(axes, y, winner),
-        "base_rate": lambda axes: _base_rate(axes, data, winner),
         "importance": lambda axes: _importance(axes, importance, winner.kind),
     }
+    if data.task == "binary":
+        pictures |= {
+            "roc": lambda axes: _roc(axes, y, scores),
+            "scores": lambda axes: _scores(axes, y, winner),
+            "base_rate": lambda axes: _over_time(axes, data, winner, "Base rate", "share of ones"),
+        }
+    else:
+        pictures |= {
+            "values": lambda axes: _values(axes, y, winner),
+            "mean": lambda axes: _over_time(axes, data, winner, "Mean", "mean"),
+        }
+    if y.min() >= 0 and y.sum() > 0:  # shares of a sum in which nothing cancels out
+        pictures |= {"gain": lambda axes: _gain(axes, y, scores), "lift": lambda axes: _lift(axes, y, scores)}
     return [_save(folder / f"{name}.png", picture) for name, picture in pictures.items()]
 
 
@@ -94,12 +102,12 @@ def _labelled(axes: Any, title: str, x: str, y: str, legend: bool = True) -> Non
 
 
 def _calibration(axes: Any, y: Floats, scores: dict[str, Floats]) -> None:
-    top = 0.0
+    top = low = 0.0
     for kind, p in scores.items():
         predicted, observed, _ = calibration(y, p)
         axes.plot(predicted, observed, marker="o", markersize=4, color=_COLOURS[kind], label=kind)
-        top = max(top, float(predicted.max()), float(observed.max()))
-    axes.plot([0, top], [0, top], color="grey", linestyle=":", label="perfect")
+        top, low = max(top, float(predicted.max()), float(observed.max())), min(low, float(predicted.min()))
+    axes.plot([low, top], [low, top], color="grey", linestyle=":", label="perfect")
     _labelled(axes, f"Calibration on the holdout, {CALIBRATION_BINS} bins of equal mass", "predicted", "observed")
 
 
@@ -130,7 +138,7 @@ def _lift(axes: Any, y: Floats, scores: dict[str, Floats]) -> None:
         hits = np.cumsum(y[np.argsort(-p, kind="stable")])
         axes.plot(at / len(y), hits[at - 1] / at / y.mean(), color=_COLOURS[kind], label=kind)
     axes.axhline(1, color="grey", linestyle=":", label="chance")
-    _labelled(axes, "Lift on the holdout", "share contacted, best first", "times the base rate")
+    _labelled(axes, "Lift on the holdout", "share contacted, best first", "times the mean")
 
 
 def _scores(axes: Any, y: Floats, winner: Candidate) -> None:
@@ -141,7 +149,16 @@ def _scores(axes: Any, y: Floats, winner: Candidate) -> None:
     _labelled(axes, f"Scores on the holdout, {winner.kind}", "probability", "density")
 
 
-def _base_rate(axes: Any, data: TrainingSet, winner: Candidate) -> None:
+def _values(axes: Any, y: Floats, winner: Candidate) -> None:
+    """What was predicted and what came, each from the lowest to the highest."""
+    at = np.unique(np.linspace(0, len(y) - 1, min(len(y), _POINTS)).astype(np.intp))
+    for values, name, colour in ((y, "label", "#9aa5b1"), (winner.probabilities, "predicted", _COLOURS[winner.kind])):
+        axes.plot(at / max(1, len(y) - 1), np.sort(values)[at], color=colour, label=name)
+    axes.set_yscale("symlog", linthresh=max(1e-9, float(np.abs(winner.probabilities).mean())))
+    _labelled(axes, f"Values on the holdout, {winner.kind}", "share of rows, lowest first", "value")
+
+
+def _over_time(axes: Any, data: TrainingSet, winner: Candidate, what: str, unit: str) -> None:
     """Outcomes and predictions in stretches of equal numbers of rows, in the order of time."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -155,10 +172,11 @@ def _base_rate(axes: Any, data: TrainingSet, winner: Candidate) -> None:
     predicted = [winner.probabilities[part].mean() for part in parts]
     middles = [times[holdout[part[len(part) // 2]]] for part in parts]
     axes.plot(middles, predicted, marker=".", linestyle="--", color=_COLOURS[winner.kind], label="predicted")
-    axes.set_ylim(bottom=0)
+    if data.labels.min() >= 0:
+        axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))
     axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    _labelled(axes, "Base rate over time, stretches of equal rows", "event time", "share of ones")
+    _labelled(axes, f"{what} over time, stretches of equal rows", "event time", unit)
 
 
 def _importance(axes: Any, importance: dict[str, float], kind: str) -> None:

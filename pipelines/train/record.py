@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models import metrics
 from pipelines.registry.frames import frame
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
+    from models import Estimator
     from pipelines.core.tenant import Tenant
     from pipelines.train.data import TrainingSet
 
@@ -57,10 +58,25 @@ class Training:
     candidates: list[Candidate]
     digest: str
 
-    @property
+    @cached_property
     def winner(self) -> Candidate:
         """The candidate that is registered."""
         return best(self.candidates)
+
+    @cached_property
+    def served(self) -> Estimator:
+        """What is registered of the winner: itself, or where the target asks for ranks the winner behind a ranking."""
+        inner = self.winner.estimator
+        if not self.tenant.params.train.targets[self.data.target].rank:
+            return inner
+        from models.ranked import Ranked
+
+        return Ranked.of(inner, inner.expected(self.data.train[0]))
+
+    @property
+    def train_mean(self) -> float:
+        """The constant guess: share of ones, or mean of the numbers, among the training rows."""
+        return float(self.data.labels[self.data.parts.train].mean())
 
 
 def recipe(tenant: Tenant, target: str) -> dict[str, Any]:
@@ -151,7 +167,7 @@ def logged_run(
             info = mlflow.pyfunc.log_model(
                 name="model",
                 loader_module="pipelines.registry.loader",
-                data_path=str(write_model(folder / "model", training.winner.estimator)),
+                data_path=str(write_model(folder / "model", training.served)),
                 signature=signature(data),
                 input_example=data.frame.iloc[:_EXAMPLE_ROWS],
                 pip_requirements=[f"{library}=={version}" for library, version in libraries().items()],
@@ -160,7 +176,7 @@ def logged_run(
 
 
 def signature(data: TrainingSet) -> ModelSignature:
-    """Inputs by kind, all required, each value optional; one probability out."""
+    """Inputs by kind, all required, each value optional; one number out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
@@ -188,16 +204,16 @@ def _register(client: MlflowClient, name: str, info: Any, tags: dict[str, str]) 
 def _describe(training: Training, run_id: str, tags: dict[str, str]) -> dict[str, str]:
     """Tags of the version: what status, scoring and promotion read."""
     data, winner = training.data, training.winner
-    y = data.labels
     return {
         **tags,
         **{name: repr(value) for name, value in winner.metrics.items()},
         "kind": winner.kind,
+        "task": data.task,
         "run_id": run_id,
         "feature_service": data.target,
         "features": json.dumps(data.features),
         "train_rows": str(len(data.parts.train)),
-        "train_base_rate": repr(metrics.base_rate(y[data.parts.train])),
+        "train_base_rate": repr(training.train_mean),
         "holdout_rows": str(len(data.parts.holdout)),
     }
 
@@ -223,7 +239,7 @@ def _log_numbers(training: Training) -> None:
             "train_rows": len(parts.train),
             "holdout_rows": len(parts.holdout),
             "purged_rows": parts.purged,
-            "train_base_rate": metrics.base_rate(data.labels[parts.train]),
+            "train_base_rate": training.train_mean,
         }
     )
     mlflow.set_tag("kind", training.winner.kind)
@@ -277,14 +293,14 @@ def _veiled(entities: pa.ChunkedArray) -> pa.Array:
 
 
 def _sample(training: Training) -> pa.Table:
-    """Training rows drawn by the seed, in time order, with the winner's `score`."""
+    """Training rows drawn by the seed, in time order, with the `score` that is served of them."""
     data, params = training.data, training.tenant.params
     rows = data.parts.train
     if len(rows) > params.monitor.sample_rows:
         drawn = np.random.default_rng(params.train.seed).choice(rows, params.monitor.sample_rows, replace=False)
         rows = np.sort(drawn)
     sample = data.rows.take(pa.array(rows)).select([name for name, _ in data.features])
-    scores = training.winner.estimator.predict_proba(frame(sample, data.features))[:, 1]
+    scores = training.served.expected(frame(sample, data.features))
     return sample.append_column("score", pa.array(scores))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.ranked import unranked
 from pipelines.core.errors import LeadwiseError, NotReady
 from pipelines.core.interval import DAY, Interval, parse_instant
 from pipelines.core.params import TrainParams
@@ -48,7 +49,7 @@ class Reproduced:
         same_rows: whether the training set is the same, by hash.
         same_predictions: whether every candidate predicts the same of every row held out, to the last bit, and the
             logged model too.
-        largest_difference: of a probability, among rows that both hold out; None where there is none.
+        largest_difference: of a prediction, among rows that both hold out; None where there is none.
         differences: what differs from the run, one sentence each.
         notes: what changed since, and changes nothing here.
     """
@@ -175,7 +176,7 @@ def _compare_rows(found: Reproduced, data: TrainingSet, made: MadeBy, lake: Pinn
 def _compare_predictions(
     tenant: Tenant, found: Reproduced, run: Run, made: MadeBy, data: TrainingSet, advance: Any
 ) -> None:
-    """Fit again, and hold the probabilities of the holdout against those of the run and of the logged model."""
+    """Fit again, and hold what is predicted of the holdout against that of the run and of the logged model."""
     from pipelines.train.fit import fit_candidates
 
     if moved := [f"{name} {old} to {new}" for name, old, new in _moved(made.versions)]:
@@ -223,10 +224,11 @@ def _logged_gap(run: Run, data: TrainingSet, candidates: list[Candidate]) -> flo
     """How far the logged model is from the candidate of its kind."""
     import mlflow
 
-    logged: Estimator = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model", suppress_warnings=True).get_raw_model()
+    model = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model", suppress_warnings=True)
+    logged: Estimator = unranked(model.get_raw_model())
     X, _ = data.holdout
     mine = next(candidate for candidate in candidates if candidate.kind == logged.kind)
-    return _gap(mine.probabilities, logged.predict_proba(X)[:, 1])
+    return _gap(mine.probabilities, logged.expected(X))
 
 
 def _changed_since(tenant: Tenant, made: MadeBy) -> list[str]:

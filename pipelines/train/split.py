@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from pipelines.core.errors import NotReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
 EVENT_TIME, LABEL, KNOWN_AT = "event_time", "label", "known_at"
@@ -86,9 +87,9 @@ def check(tenant: Tenant, target: str, spine: pa.Table, parts: Split, as_of: dat
             " bring more data, or lower it"
         )
     labels = spine[LABEL].to_numpy()
-    odd = labels[~np.isin(labels, (0, 1))]
-    if len(odd):
-        raise NotReady(f"{whose}: a label is {odd[0]}, not 0 or 1: mend the label's SQL")
+    allowed, what = _allowed(labels, tenant.params.train.targets[target].task)
+    if not allowed.all():
+        raise NotReady(f"{whose}: a label is {labels[~allowed][0]}, not {what}: mend the label's SQL")
     for name, part in (("training", parts.train), ("holdout", parts.holdout)):
         if len(np.unique(labels[part])) < 2:
             only = f"only the label {labels[part][0]}" if len(part) else "no row at all"
@@ -96,3 +97,10 @@ def check(tenant: Tenant, target: str, spine: pa.Table, parts: Split, as_of: dat
                 f"{whose}: the {name} rows hold {only} ({len(part)} rows {when}):"
                 " bring more data, or change train.holdout_share"
             )
+
+
+def _allowed(labels: npt.NDArray[Any], task: Task) -> tuple[npt.NDArray[np.bool_], str]:
+    """Which labels are in the range of the task, and the range in words."""
+    if task == "binary":
+        return np.isin(labels, (0, 1)), "0 or 1"
+    return np.isfinite(labels), "a finite number"

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.core.errors import NotReady
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.lake.catalog import Lake
 from pipelines.registry.tracking import CHALLENGER, connect, experiment_id, run_link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from mlflow import MlflowClient
 
-    from expectations.contract import Contract
-    from feature_repo.definitions import Definitions
     from pipelines.core.interval import Interval
     from pipelines.core.tenant import Tenant
+    from pipelines.train.data import TrainingSet
 
 
 def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
@@ -28,15 +28,16 @@ def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Repo
     Args:
         tenant: whose models.
         interval: its end is the instant whose knowledge counts.
-        target: one target; None is all.
+        target: one target; None is all. Then one with too little data is left out with a note, but not the first.
 
     Raises:
-        NotReady: no features yet, or too little data.
+        NotReady: no features yet, or too little data for `target` or the first one.
         SqlError: a label's SQL fails.
         ConfigError: an unknown target, or a folder that can't be written.
     """
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
+    from pipelines.train.data import training_sets
     from pipelines.train.record import end_halves
 
     targets = tenant.target(target)
@@ -44,54 +45,52 @@ def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Repo
     definitions = load_definitions(tenant, contracts)
     report = Report("train", tenant.name, interval)
     with exclusive(tenant, "train"):
-        lake = Lake(tenant)
         client = connect(tenant)
         end_halves(client, tenant)
+        found = training_sets(tenant, Lake(tenant), contracts, definitions, targets, interval)
         for name in targets:
-            _train(tenant, lake, contracts, definitions, name, interval, client, report)
+            with progress(f"train {name}", 5) as advance:
+                data = next(found)
+                advance(1)
+                if not isinstance(data, NotReady):
+                    _train(tenant, data, client, report, advance)
+                elif name == targets[0]:
+                    raise data
+                else:
+                    report.notes.append(f"left out: {data}")
     return report
 
 
 def _train(
-    tenant: Tenant,
-    lake: Lake,
-    contracts: Mapping[str, Contract],
-    definitions: Definitions,
-    target: str,
-    interval: Interval,
-    client: MlflowClient,
-    report: Report,
+    tenant: Tenant, data: TrainingSet, client: MlflowClient, report: Report, advance: Callable[[int], None]
 ) -> None:
-    from pipelines.train.data import training_set
     from pipelines.train.fit import comparison, fit_candidates, verdict
     from pipelines.train.record import Training, recipe, record, recorded, registered
 
-    with progress(f"train {target}", 5) as advance:
-        data = training_set(tenant, lake, contracts, definitions, target, interval)
-        advance(1)
-        digest = data.digest(recipe(tenant, target))
-        name = tenant.model_name(target)
-        parts = data.parts
-        report.counts |= {
-            f"{target}: matured rows": data.rows.num_rows,
-            f"{target}: training rows": len(parts.train),
-            f"{target}: holdout rows": len(parts.holdout),
-            f"{target}: purged rows": parts.purged,
-        }
-        known = registered(client, name, digest)
-        if known is not None:
-            client.set_registered_model_alias(name, CHALLENGER, known.version)
-            report.notes.append(
-                f"{target}: version {known.version} of {name} was trained on the same rows, queries and parameters"
-                " and stays the challenger"
-            )
-            report.details += recorded(str(known.run_id))
-            report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(known.run_id))
-            return
-        candidates = fit_candidates(data, tenant.params.train, tenant.settings.threads, advance)
-        training = Training(tenant, data, candidates, digest)
-        version = record(client, training)
-        advance(1)
+    target = data.target
+    digest = data.digest(recipe(tenant, target))
+    name = tenant.model_name(target)
+    parts = data.parts
+    report.counts |= {
+        f"{target}: matured rows": data.rows.num_rows,
+        f"{target}: training rows": len(parts.train),
+        f"{target}: holdout rows": len(parts.holdout),
+        f"{target}: purged rows": parts.purged,
+    }
+    known = registered(client, name, digest)
+    if known is not None:
+        client.set_registered_model_alias(name, CHALLENGER, known.version)
+        report.notes.append(
+            f"{target}: version {known.version} of {name} was trained on the same rows, queries and parameters"
+            " and stays the challenger"
+        )
+        report.details += recorded(str(known.run_id))
+        report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(known.run_id))
+        return
+    candidates = fit_candidates(data, tenant.params.train, tenant.settings.threads, advance)
+    training = Training(tenant, data, candidates, digest)
+    version = record(client, training)
+    advance(1)
     report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(version.run_id))
     report.details += comparison(data, candidates)
     report.notes += verdict(data, candidates)

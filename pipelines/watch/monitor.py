@@ -49,34 +49,42 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
 
     Compares the online store with the lake too, on `params.monitor.parity_rows` entities.
 
-    Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` where the tenant has
-    several targets), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at.
+    Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` of all targets but
+    the first), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at. Where
+    several targets read the same features these are judged once, with the first; of the others the scores are.
 
     Args:
         tenant: whose champion.
         interval: its end is the instant whose candidates are looked at; its label is the date of the verdict.
-        target: one target; None is all.
+        target: one target; None is all. Then one without a champion is left out with a note, but not the first.
 
     Raises:
-        NotReady: there is no champion, it has no training sample, or nobody is a candidate.
+        NotReady: there is no champion of `target` or of the first one, it has no training sample, or nobody is a
+            candidate.
         ConfigError: an unknown target, or a folder that can't be written.
     """
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
+    from pipelines.deliver.score import standing
+    from pipelines.features.join import point_in_time
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
 
-    targets = tenant.target(target)
+    first, *others = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
     definitions = load_definitions(tenant, contracts)
     report = Report("monitor", tenant.name, interval)
     with exclusive(tenant, "monitor"):
-        champions = {name: load_champion(tenant, name, interval.as_of) for name in targets}
+        champions = {first: load_champion(tenant, first, interval.as_of)}
+        champions |= standing(tenant, others, interval.as_of, report)
         lake = Lake(tenant)
         spine = sampled(candidates(tenant, lake, definitions, contracts, interval.as_of), tenant)
+        rows = point_in_time(tenant, lake, definitions, spine).read_all()
         for name, champion in champions.items():
             with progress(f"monitor: {name}"):
-                current = _current(tenant, lake, definitions, spine, champion)
+                current = _current(rows, champion)
+                if name != first and champion.features == champions[first].features:
+                    current = current[[*spine.schema.names, SCORE]]
                 _judge(tenant, interval, lake, definitions, name, champion, current, report)
             report.notes += note_on_age(champion.tags, definitions, name, champion.version)
         _compare_stores(tenant, definitions, report)
@@ -126,13 +134,8 @@ def compared(definitions: "Definitions", entity: str, current: "pd.DataFrame") -
     return {**kinds, SCORE: "numeric"}, left_out
 
 
-def _current(
-    tenant: Tenant, lake: Lake, definitions: "Definitions", spine: pa.Table, champion: "Champion"
-) -> "pd.DataFrame":
+def _current(rows: pa.Table, champion: "Champion") -> "pd.DataFrame":
     """Features and scores of the sampled candidates."""
-    from pipelines.features.join import point_in_time
-
-    rows = point_in_time(tenant, lake, definitions, spine).read_all()
     frame: pd.DataFrame = rows.append_column(SCORE, pa.array(champion.predict(rows), pa.float64())).to_pandas()
     return frame
 
@@ -150,9 +153,11 @@ def _judge(
     """Compare, and write what was found."""
     reference = _reference(tenant, target, champion)
     kinds, left_out = compared(definitions, str(current.columns[0]), current)
+    if set(current.columns).isdisjoint(name for name, _ in champion.features):
+        kinds, left_out = {SCORE: "numeric"}, []
     fresh = [name for name in kinds if name not in reference.columns]
     kinds = {name: kind for name, kind in kinds.items() if name not in fresh}
-    suffix = "" if len(tenant.params.train.targets) == 1 else f"_{target}"
+    suffix = "" if target == tenant.target()[0] else f"_{target}"
     folder = tenant.reports_dir / interval.label
     with replacing(folder / f"drift{suffix}.html", folder / f"drift{suffix}.json") as (page, verdict):
         drift = compare(reference, current, kinds, tenant.params.monitor, page)
