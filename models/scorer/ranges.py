@@ -1,0 +1,220 @@
+"""The range of a probability: how far the true one may lie from the calibrated one.
+
+A single outcome does not show how much leads of one score differ; several outcomes of one lead do. Where rows say whose
+they are, the spread between leads is measured: two consecutive outcomes of a lead are looked at from the first one's
+score alone,
+
+    y_1, y_2 ~ Bernoulli(expit(a + b * score_1 + u)),   u ~ N(0, spread^2),
+
+by maximum likelihood with Gauss-Hermite quadrature. The second outcome has to be seen from the first one's score: a
+later score knows the first outcome (through features such as the rate of reactions), and leads that react to their own
+past would then look as if they hardly differed.
+
+Around that stands the Venn-Abers range (Vovk & Petej 2014): what the calibration rows leave open about the mean of
+leads of one score. Without rows of the same lead it is all there is, widened by the disagreement of members; it then
+speaks of leads scored alike and not of the single one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from models.inputs import Floats, InputError
+
+CELLS = 256
+"""Scores are put together into at most so many cells of equal mass before anything is learnt from them."""
+FEWEST_PAIRS = 200
+"""Fewer pairs of outcomes of one lead say nothing about a spread."""
+USUAL_SPREAD, DOUBT = 0.5, 1.0
+"""Median and width (of the logarithm) of what is believed of the spread before pairs are seen: it weighs like a row."""
+WIDEST = 4.5
+"""Largest spread, in log odds."""
+_NODES = 31
+_GRID = np.linspace(-16.0, 16.0, 641)
+
+
+@dataclass(frozen=True)
+class Range:
+    """What turns a calibrated log odds into a range of probabilities.
+
+    Attributes:
+        spread: standard deviation, in log odds, between leads of the same score; 0 where it is not known.
+        pairs: pairs of outcomes it was learnt from.
+        scores: rising log odds of the Venn-Abers cells.
+        low: probability of 1 at these scores if one more row there were a 0.
+        high: the same if it were a 1; at least `low`.
+    """
+
+    spread: float
+    pairs: int
+    scores: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def learn(
+        cls,
+        raw: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+    ) -> Range:
+        """Learn from rows in time order.
+
+        Args:
+            raw: out-of-fold log odds (n,), calibrated as those that `interval` will get.
+            labels: 0/1 (n,).
+            groups: whose row it is (n,), of any kind that sorts; None where unknown.
+            weights: not negative (n,), for the spread only; None weighs all alike.
+
+        Raises:
+            InputError: no row, arrays that do not fit each other, or log odds that are not finite.
+        """
+        scores, outcomes, weighing = _checked(raw, labels, weights)
+        cells, low, high = _venn_abers(scores, outcomes)
+        first, second = _pairs(groups, len(scores))
+        spread = 0.0
+        if len(first) >= FEWEST_PAIRS:
+            ones = outcomes[first] + outcomes[second]
+            spread = _spread(scores[first], ones, weighing[first])
+        return cls(spread, len(first), cells, low, high)
+
+    def interval(self, raw: npt.ArrayLike, coverage: float = 0.9, disagreement: npt.ArrayLike | None = None) -> Floats:
+        """Lower and upper probability (n, 2) of each row; the calibrated probability lies within.
+
+        Args:
+            raw: calibrated log odds (n,).
+            coverage: share of rows whose true probability the range shall hold, above 0 and below 1.
+            disagreement: standard deviation (n,) of the members' log odds; used where the spread is not known, as that
+                one holds the error of the scores already.
+
+        Raises:
+            InputError: a coverage out of range.
+        """
+        reach = normal_reach(coverage)
+        scores = np.asarray(raw, dtype=np.float64)
+        own = _expit(scores)
+        low = np.minimum(np.interp(scores, self.scores, self.low), own)
+        high = np.maximum(np.interp(scores, self.scores, self.high), own)
+        width: Any = self.spread
+        if not self.spread and disagreement is not None:
+            width = np.asarray(disagreement, dtype=np.float64)
+        found = [
+            _expit(self._centre(low) - reach * width),
+            _expit(self._centre(high) + reach * width),
+        ]
+        # The mean of a skewed distribution can lie beyond a quantile: at low coverage the probability stays inside
+        return np.column_stack([np.minimum(found[0], own), np.maximum(found[1], own)])
+
+    def to_json(self) -> bytes:
+        """All fields as plain numbers."""
+        arrays = {name: getattr(self, name).tolist() for name in ("scores", "low", "high")}
+        return json.dumps({"spread": self.spread, "pairs": self.pairs, **arrays}).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Range:
+        """What `to_json` gave."""
+        found = json.loads(data)
+        arrays = (np.array(found[name], dtype=np.float64) for name in ("scores", "low", "high"))
+        return cls(float(found["spread"]), int(found["pairs"]), *arrays)
+
+    def _centre(self, p: Floats) -> Floats:
+        """The log odds around which leads of mean probability `p` are spread: the mean then is `p` again."""
+        if not self.spread:
+            return _logit(p)
+        nodes, weights = _hermite()
+        means = _expit(_GRID[:, None] + self.spread * nodes) @ weights
+        return np.interp(_logit(p), _logit(means), _GRID)
+
+
+def normal_reach(coverage: float) -> float:
+    """Standard deviations to either side that hold `coverage` of a normal variable. Raises InputError out of (0, 1)."""
+    from scipy.special import ndtri
+
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage must lie between 0 and 1, not {coverage}: 0.9 is usual")
+    return float(ndtri((1 + coverage) / 2))
+
+
+def _checked(raw: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+    scores, outcomes = np.asarray(raw, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    weighing = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not len(scores) or scores.shape != outcomes.shape or scores.shape != weighing.shape:
+        raise InputError(f"{len(scores)} log odds, {len(outcomes)} labels and {len(weighing)} weights make no range")
+    if not np.isfinite(scores).all():
+        raise InputError(f"log odds must be finite, not {scores[~np.isfinite(scores)][0]}")
+    return scores, outcomes, weighing
+
+
+def _cells(scores: Floats) -> npt.NDArray[np.intp]:
+    """The cell, counted from 0 without gaps, of each score; equal scores share one."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, CELLS + 1)))
+    found = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, max(len(edges) - 2, 0))
+    return np.unique(found, return_inverse=True)[1].reshape(-1)
+
+
+def _venn_abers(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean score of each cell, and the two isotonic probabilities there."""
+    with np.errstate():  # the package sets numpy's error state for everyone when it is imported
+        from venn_abers.venn_abers import calc_p0p1
+
+        cell = _cells(scores)
+        means = np.bincount(cell, scores) / np.bincount(cell)
+        p = _expit(means)[cell]
+        p0, p1, at = calc_p0p1(np.column_stack([1 - p, p]), labels)
+    # Row 0 of p1 and the last of p0 are for scores outside of those seen
+    at_p1, at_p0 = p1[:-1, 1], p0[1:, 1]
+    return _logit(at), np.minimum(at_p0, at_p1), np.maximum(at_p0, at_p1)
+
+
+def _pairs(groups: npt.ArrayLike | None, rows: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Positions of each row that has a next one of the same group, and of that next one."""
+    if groups is None:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    if len(codes) != rows:
+        raise InputError(f"{len(codes)} groups do not fit {rows} rows")
+    order = np.argsort(codes, kind="stable")
+    again = np.flatnonzero(codes[order][1:] == codes[order][:-1])
+    return order[again], order[again + 1]
+
+
+def _spread(scores: Floats, ones: Floats, weights: Floats) -> float:
+    """Standard deviation of leads' log odds around their score, from how often 0, 1 or 2 outcomes of two were 1."""
+    from scipy.optimize import minimize
+
+    cell = _cells(scores)
+    rows = np.bincount(cell, weights)
+    counts = np.stack([np.bincount(cell, weights * (ones == k), minlength=len(rows)) for k in (0, 1, 2)])
+    means = np.bincount(cell, weights * scores) / np.maximum(rows, 1e-12)
+    nodes, mass = _hermite()
+
+    def loss(theta: Floats) -> float:
+        p = _expit((theta[0] + theta[1] * means)[:, None] + np.exp(theta[2]) * nodes)
+        chances = np.stack([(1 - p) ** 2 @ mass, p * (1 - p) @ mass, p**2 @ mass])
+        belief = ((theta[2] - np.log(USUAL_SPREAD)) / DOUBT) ** 2 / 2
+        return float(belief - (counts * np.log(np.maximum(chances, 1e-300))).sum())
+
+    bounds = [(-5.0, 5.0), (0.0, 5.0), (np.log(1e-3), np.log(WIDEST))]
+    found = minimize(loss, np.array([0.0, 1.0, np.log(USUAL_SPREAD)]), method="L-BFGS-B", bounds=bounds)
+    return float(np.exp(found.x[2]))
+
+
+def _hermite() -> tuple[Floats, Floats]:
+    """Nodes and weights of the standard normal distribution."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    return nodes, weights / weights.sum()
+
+
+def _expit(raw: Floats) -> Floats:
+    return cast(Floats, 1.0 / (1.0 + np.exp(-np.clip(raw, -500, 500))))
+
+
+def _logit(p: Floats) -> Floats:
+    clipped = np.clip(p, 1e-7, 1 - 1e-7)
+    return cast(Floats, np.log(clipped) - np.log1p(-clipped))
