@@ -60,6 +60,11 @@ def at_least(figure: Figure, bound: float) -> Figure:
     return _judged(figure, f">= {bound:g}", figure.value >= bound)
 
 
+def between(figure: Figure, low: float, high: float) -> Figure:
+    """The figure with "`low` to `high`" as what it must reach."""
+    return _judged(figure, f"{low:g} to {high:g}", low <= figure.value <= high)
+
+
 def below_zero(figure: Figure) -> Figure:
     """A difference that must be below zero beyond chance."""
     return _judged(figure, "upper end < 0", figure.high is not None and figure.high < 0)
