@@ -1,15 +1,20 @@
 """`online_retail.parquet`: what each customer spends in the next 90 days, at three cut-offs; 90 % intervals."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tests.benchmarks.models import bank, retail
+from tests.benchmarks.models import bank
 from tests.benchmarks.models.apart import apart
 from tests.benchmarks.models.figures import Figure, below_zero, between, mean_of_clusters
+
+if TYPE_CHECKING:
+    from tests.benchmarks.models import retail
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,6 +39,8 @@ _FOLDS, _MOST_ROUNDS, _PATIENCE = 5, 800, 30
 
 def run() -> list[Figure]:
     """Absolute error, coverage and Winkler score of each cut-off and of all rows together; bootstrap over rows."""
+    from tests.benchmarks.models import retail
+
     parts = retail.splits(bank.found("online_retail/online_retail.parquet"))
     every: dict[str, list[Floats]] = {}
     outcomes, figures = [], []
