@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -79,36 +80,41 @@ class Network(Estimator):
         outcomes = ((labels - self.shift_) / self.scale_).astype(np.float32)
         self.layers_ = self._train(design, outcomes, weights)
 
-    def _train(self, design: Any, outcomes: Any, weights: Floats | None) -> list[tuple[Floats, ...]]:
+    def _train(self, design: Any, outcomes: Any, weights: Floats | None) -> list[tuple[Any, Any]]:
         """Kernel and bias of each layer."""
         os.environ.setdefault("KERAS_BACKEND", "jax")
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         import keras
 
         cut = recent_split(outcomes, self.validation_share, self.task)
-        keras.utils.set_random_seed(self.seed)
-        network = keras.Sequential([keras.Input((design.shape[1],))])
-        for units in self.units:
-            network.add(keras.layers.Dense(units, activation="relu"))
-            network.add(keras.layers.Dropout(self.dropout))
-        network.add(keras.layers.Dense(1))
-        binary = self.task == "binary"
-        network.compile(
-            optimizer=keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay),
-            loss=keras.losses.BinaryCrossentropy(from_logits=True) if binary else "mse",
+        # Batches of one shape, the same for folds of like size, since each shape is compiled anew: the oldest rows that
+        # do not fill a batch are left out.
+        batch = min(self.batch_rows, 2 ** max(4, int(np.log2(max(1, len(outcomes) // 20)))))
+        first = len(outcomes[:cut]) % batch
+        learnt = slice(first, cut)
+        network, fresh = _compiled(
+            (batch, design.shape[1]),
+            self.units,
+            self.dropout,
+            self.learning_rate,
+            self.weight_decay,
+            self.task,
+            self.seed,
         )
-        stop = keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
-        every = slice(0, cut)
+        keras.utils.set_random_seed(self.seed)
+        _restore(network, fresh)
+        best = _Best(keras, design[cut:], outcomes[cut:], self.task, self.patience) if cut is not None else None
         network.fit(
-            design[every],
-            outcomes[every],
-            sample_weight=None if weights is None else weights[every] / weights[every].mean(),
-            validation_data=None if cut is None else (design[cut:], outcomes[cut:]),
-            batch_size=min(self.batch_rows, max(16, len(outcomes) // 20)),
-            epochs=self.epochs if cut is not None else max(1, self.epochs // 3),
-            callbacks=[] if cut is None else [stop],
+            design[learnt],
+            outcomes[learnt],
+            sample_weight=np.ones(len(outcomes[learnt]), np.float32) if weights is None else _even(weights[learnt]),
+            batch_size=batch,
+            epochs=self.epochs if best else max(1, self.epochs // 3),
+            callbacks=[best.callback] if best else [],
             verbose=0,
         )
+        if best:
+            network.set_weights(best.weights)
         with tempfile.TemporaryDirectory(prefix="leadwise-") as scratch:
             path = Path(scratch) / _FILE
             network.save_weights(path)
@@ -123,8 +129,11 @@ class Network(Estimator):
             known = matrix[:, i][~np.isnan(matrix[:, i])]
             if i in categorical:
                 codes, counts = np.unique(known, return_counts=True)
-                kept = codes[np.argsort(-counts, kind="stable")][: self.max_levels]
-                self.grids_.append(np.sort(kept).tolist())
+                kept = np.sort(codes[np.argsort(-counts, kind="stable")][: self.max_levels])
+                # As many units whatever rows are learnt from: one for a text that never comes is never lit.
+                levels = len(self.inputs_.columns[i].categories)
+                spare = np.arange(levels, levels + min(levels, self.max_levels) - len(kept), dtype=np.float64)
+                self.grids_.append([*kept.tolist(), *spare.tolist()])
             else:
                 probabilities = np.linspace(0, 1, 101)
                 self.grids_.append(np.quantile(known, probabilities).tolist() if len(known) else [0.0] * 101)
@@ -162,12 +171,7 @@ class Network(Estimator):
         return np.concatenate(parts) if parts else np.empty(0)
 
     def _forward(self, matrix: Floats) -> Floats:
-        signal = self._design(matrix)
-        for kernel, bias in self.layers_[:-1]:
-            signal = np.maximum(signal @ kernel + bias, 0.0)
-        kernel, bias = self.layers_[-1]
-        raw = (signal @ kernel + bias)[:, 0]
-        return cast(Floats, raw * self.scale_ + self.shift_)
+        return cast(Floats, forward(self._design(matrix), self.layers_) * self.scale_ + self.shift_)
 
     def contributions_matrix(self, matrix: Floats) -> Floats:
         """All of it in the base: the network does not say which input added what."""
@@ -198,6 +202,78 @@ class Network(Estimator):
         estimator._stored = files[_FILE]
         estimator.layers_ = _layers(estimator._stored)
         return estimator
+
+
+@lru_cache(maxsize=8)
+def _compiled(
+    shape: tuple[int, int],
+    units: tuple[int, ...],
+    dropout: float,
+    learning_rate: float,
+    weight_decay: float,
+    task: Task,
+    seed: int,
+) -> tuple[Any, list[Any]]:
+    """A network ready to be trained, and all that training changes as it was; compiling costs more than training."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    network = keras.Sequential([keras.Input(shape[1:])])
+    for count in units:
+        network.add(keras.layers.Dense(count, activation="relu"))
+        network.add(keras.layers.Dropout(dropout))
+    network.add(keras.layers.Dense(1))
+    network.compile(
+        optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True) if task == "binary" else "mse",
+    )
+    network.optimizer.build(network.trainable_variables)
+    fresh = [np.array(variable) for variable in _variables(network)]
+    nothing = np.zeros(shape, np.float32)
+    network.fit(nothing, nothing[:, 0], sample_weight=nothing[:, 0], batch_size=len(nothing), verbose=0)
+    return network, fresh
+
+
+def _variables(network: Any) -> list[Any]:
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _restore(network: Any, fresh: list[Any]) -> None:
+    """Undo all training."""
+    for variable, value in zip(_variables(network), fresh, strict=True):
+        variable.assign(value)
+
+
+def _even(weights: Floats) -> Any:
+    """Weights of mean 1."""
+    return (weights / weights.mean()).astype(np.float32)
+
+
+class _Best:
+    """The weights of the epoch that loses least on the given rows; training ends `patience` epochs after it."""
+
+    def __init__(self, keras: Any, design: Any, outcomes: Any, task: Task, patience: int) -> None:
+        self.design, self.outcomes, self.task, self.patience = design, outcomes, task, patience
+        self.loss, self.epoch, self.weights = np.inf, 0, cast("list[Any]", [])
+        self.callback = keras.callbacks.LambdaCallback(on_epoch_end=self.judge)
+
+    def judge(self, epoch: int, _: Any) -> None:
+        """Look at the weights after an epoch."""
+        network = self.callback.model
+        weights = network.get_weights()
+        raw = forward(self.design, list(zip(weights[::2], weights[1::2], strict=True)))
+        gaps = np.logaddexp(0.0, raw) - self.outcomes * raw if self.task == "binary" else (raw - self.outcomes) ** 2
+        if (loss := float(gaps.mean())) < self.loss:
+            self.loss, self.epoch, self.weights = loss, epoch, weights
+        network.stop_training = epoch - self.epoch >= self.patience
+
+
+def forward(signal: Any, layers: list[tuple[Any, Any]]) -> Any:
+    """What the network says, (rows,), of prepared inputs."""
+    for kernel, bias in layers[:-1]:
+        signal = np.maximum(signal @ kernel + bias, 0.0)
+    kernel, bias = layers[-1]
+    return (signal @ kernel + bias)[:, 0].astype(np.float64)
 
 
 def _layers(stored: bytes) -> list[tuple[Floats, ...]]:

@@ -1,0 +1,124 @@
+"""`bank-additional-full.csv`, stratified splits 80/20: ours, the usual recipe, one LightGBM and AutoGluon."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.benchmarks.models import autogluon, bank, contenders
+from tests.benchmarks.models.apart import apart
+from tests.benchmarks.models.figures import (
+    MEASURES,
+    Figure,
+    above_zero,
+    at_most,
+    below_zero,
+    difference,
+    of_rows,
+    over_splits,
+)
+
+Floats = npt.NDArray[np.float64]
+Found = dict[str, dict[int, Floats]]
+"""By model and seed: one number, or one a test row."""
+
+OURS = "LeadScorer"
+_MODELS = {OURS: contenders.ours, "recipe": contenders.recipe, "LightGBM": contenders.lightgbm}
+_AUTOGLUON = "AutoGluon"
+_ECE, _CPU = 0.012, 5
+_NOTE = f"seeds {', '.join(map(str, bank.SEEDS))}"
+
+
+def run() -> list[Figure]:
+    """Each split with a bootstrap over its rows, then the means over splits, then what they cost."""
+    rows = bank.additional()
+    outcomes = {seed: rows.y[bank.split(rows.y, seed)[1]] for seed in bank.SEEDS}
+    p, cpu = _fitted(rows)
+    return [
+        *(figure for seed in bank.SEEDS for figure in _split(seed, outcomes[seed], {m: p[m][seed] for m in p})),
+        *_means(outcomes, p),
+        *_against_autogluon(outcomes, p, cpu),
+        *_costs(cpu),
+    ]
+
+
+def _fitted(rows: bank.Rows) -> tuple[Found, dict[str, dict[int, float]]]:
+    """Probabilities and processor seconds by model and seed."""
+    p: Found = {}
+    cpu: dict[str, dict[int, float]] = {}
+    for seed in bank.SEEDS:
+        train, test = bank.split(rows.y, seed)
+        learnt, scored = rows.take(train).without_time(), rows.X.iloc[test]
+        for model, contender in _MODELS.items():
+            done = apart(contender, learnt, scored, seed)
+            p.setdefault(model, {})[seed], cpu.setdefault(model, {})[seed] = done.value, done.cpu
+        if autogluon.python():
+            found, seconds = autogluon.fit_predict(learnt, scored)
+            p.setdefault(_AUTOGLUON, {})[seed], cpu.setdefault(_AUTOGLUON, {})[seed] = found, seconds
+    return p, cpu
+
+
+def _split(seed: int, y: Floats, p: dict[str, Floats]) -> Iterator[Figure]:
+    """Figures of one split: of each model, and of ours minus each other's on the same rows."""
+    where, note = f"split {seed}", f"{len(y):,} test rows"
+    for model, found in p.items():
+        yield from of_rows(y, found, model, where, note=note).values()
+    for model, found in p.items():
+        if model != OURS:
+            gaps = difference(y, p[OURS], found, (OURS, model), where, note=note)
+            yield from (gaps["AUC"], gaps["log loss"])
+
+
+def _means(outcomes: dict[int, Floats], p: Found) -> Iterator[Figure]:
+    """Means over the splits."""
+    where = f"mean of {len(outcomes)} splits"
+    by_model = {
+        model: {name: [measure(outcomes[s], found[s]) for s in outcomes] for name, measure in MEASURES.items()}
+        for model, found in p.items()
+    }
+    for model, values in by_model.items():
+        for name, each in values.items():
+            figure = over_splits(each, f"{name}, {where}", model, bank.TEST_SHARE, _NOTE)
+            yield at_most(figure, _ECE) if (model, name) == (OURS, "ECE") else figure
+    for model in by_model:
+        if model == OURS:
+            continue
+        for name, judged in (("AUC", above_zero), ("log loss", below_zero)):
+            gaps = np.subtract(by_model[OURS][name], by_model[model][name])
+            gap = over_splits(list(gaps), f"{name}, {where}", f"{OURS} - {model}", bank.TEST_SHARE, _NOTE)
+            yield judged(gap) if model == "recipe" else gap
+
+
+def _against_autogluon(outcomes: dict[int, Floats], p: Found, cpu: dict[str, dict[int, float]]) -> Iterator[Figure]:
+    """Ours against AutoGluon's log loss and cost, on the splits that it was run on, here or earlier."""
+    log_loss = MEASURES["log loss"]
+    if _AUTOGLUON in p:
+        theirs = {seed: log_loss(outcomes[seed], p[_AUTOGLUON][seed]) for seed in outcomes}
+        seconds, how = cpu[_AUTOGLUON], "run here"
+    else:
+        told = autogluon.recorded()
+        theirs = {seed: float(figures["logloss"]) for seed, figures in told.items()}
+        seconds = {seed: float(figures["cpu"]) for seed, figures in told.items()}
+        how = "AutoGluon's as recorded"
+        for seed, figures in told.items():
+            for name, key in (("AUC", "auc"), ("log loss", "logloss"), ("ECE", "ece"), ("CPU seconds", "cpu")):
+                yield Figure(f"{name}, split {seed}", _AUTOGLUON, figures[key], note=f"recorded {figures['recorded']}")
+    gaps = [log_loss(outcomes[seed], p[OURS][seed]) - theirs[seed] for seed in theirs]
+    what, names = f"log loss, mean of {len(gaps)} splits", f"{OURS} - {_AUTOGLUON}"
+    note = f"seeds {', '.join(map(str, theirs))}; {how}"
+    if len(gaps) > 1:
+        gap = over_splits(gaps, what, names, bank.TEST_SHARE, note)
+    else:
+        gap = Figure(what, names, gaps[0], note=note)
+    yield at_most(gap, 0.0)
+    share = np.mean([cpu[OURS][seed] for seed in seconds]) / np.mean(list(seconds.values()))
+    yield at_most(
+        Figure("CPU seconds of fit and prediction", f"{OURS} / {_AUTOGLUON}", float(share), note=note), 1 / _CPU
+    )
+
+
+def _costs(cpu: dict[str, dict[int, float]]) -> Iterator[Figure]:
+    """Mean processor seconds of each model."""
+    for model, seconds in cpu.items():
+        what, note = "CPU seconds of fit and prediction, mean", f"{_NOTE}; one thread"
+        yield over_splits(list(seconds.values()), what, model, bank.TEST_SHARE, note)
