@@ -10,7 +10,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -80,7 +80,7 @@ class Network(Estimator):
         outcomes = ((labels - self.shift_) / self.scale_).astype(np.float32)
         self.layers_ = self._train(design, outcomes, weights)
 
-    def _train(self, design: Any, outcomes: Any, weights: Floats | None) -> list[tuple[Any, Any]]:
+    def _train(self, design: Any, outcomes: Any, weights: Floats | None) -> list[tuple[Floats, ...]]:
         """Kernel and bias of each layer."""
         os.environ.setdefault("KERAS_BACKEND", "jax")
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -228,7 +228,7 @@ def _compiled(
         loss=keras.losses.BinaryCrossentropy(from_logits=True) if task == "binary" else "mse",
     )
     network.optimizer.build(network.trainable_variables)
-    fresh = [np.array(variable) for variable in _variables(network)]
+    fresh = [keras.ops.convert_to_numpy(variable) for variable in _variables(network)]
     nothing = np.zeros(shape, np.float32)
     network.fit(nothing, nothing[:, 0], sample_weight=nothing[:, 0], batch_size=len(nothing), verbose=0)
     return network, fresh
@@ -254,7 +254,8 @@ class _Best:
 
     def __init__(self, keras: Any, design: Any, outcomes: Any, task: Task, patience: int) -> None:
         self.design, self.outcomes, self.task, self.patience = design, outcomes, task, patience
-        self.loss, self.epoch, self.weights = np.inf, 0, cast("list[Any]", [])
+        self.loss, self.epoch = np.inf, 0
+        self.weights: list[Any] = []
         self.callback = keras.callbacks.LambdaCallback(on_epoch_end=self.judge)
 
     def judge(self, epoch: int, _: Any) -> None:
@@ -268,7 +269,7 @@ class _Best:
         network.stop_training = epoch - self.epoch >= self.patience
 
 
-def forward(signal: Any, layers: list[tuple[Any, Any]]) -> Any:
+def forward(signal: Any, layers: Sequence[tuple[Any, ...]]) -> Any:
     """What the network says, (rows,), of prepared inputs."""
     for kernel, bias in layers[:-1]:
         signal = np.maximum(signal @ kernel + bias, 0.0)

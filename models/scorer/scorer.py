@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Estimator, Task, check_task, load_state, normalised
+from models.base import Estimator, Task, check_rows, check_task, load_state, normalised
 from models.inputs import Columns, Floats, InputError, Inputs, Kind
 from models.members import MEMBERS
 from models.members.boosted import Boosted, Loss
-from models.scorer.folds import forward, recency, shuffled
+from models.scorer.folds import Fold, forward, recency, shuffled
 from models.scorer.reasons import Explanation, explained
 from models.scorer.stack import Stack, stacked
 from models.scorer.trial import Ground, Trial, final, tried
+from models.scorer.uncertainty import Uncertainty
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "lightgbm": {
@@ -103,6 +105,7 @@ class LeadScorer(Estimator):
         self.threads = threads
         self.advance = advance or (lambda _: None)
         self._timed = False
+        self._groups: npt.NDArray[Any] | None = None
 
     def fit(
         self,
@@ -112,16 +115,28 @@ class LeadScorer(Estimator):
         kinds: Mapping[str, Kind] | None = None,
         *,
         sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
     ) -> Self:
-        """See `Estimator`; folds go forward in time where `event_time` is given."""
+        """See `Estimator`; folds go forward in time where `event_time` is given.
+
+        `groups` says whose row each is (a lead's id): several outcomes of one lead show how far leads of the same score
+        differ, which the range of a probability rests on. No id is learnt from or kept.
+        """
         self._timed = event_time is not None
+        self._groups = None if groups is None else np.asarray(groups)
+        if self._groups is not None:
+            if len(self._groups) != len(np.asarray(y)):
+                raise InputError(f"{len(self._groups)} groups do not fit {len(np.asarray(y))} rows")
+            _, order = check_rows(len(self._groups), event_time, sample_weight)
+            self._groups = self._groups if order is None else self._groups[order]
         return super().fit(X, y, event_time, kinds, sample_weight=sample_weight)
 
     def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """See `Estimator`."""
+        timed = self._timed and not self._few(labels)
         folds = (
             forward(labels, self.forward_folds, self.forward_share, self.horizon, self.task)
-            if self._timed
+            if timed
             else shuffled(labels, self.folds, self.seed, self.task)
         )
         counting = self._counting(weights, len(labels))
@@ -139,20 +154,46 @@ class LeadScorer(Estimator):
         stack = stacked(raws, outcomes, heavy, task=self.task, loss=self.loss, least_gain=self.least_gain)
         self.members_ = {name: final(self._make(name), ground, self.trials_[name]) for name in stack.weights}
         self._settle(stack, matrix)
-        self.judged_ = stack.combine(raws), outcomes, np.concatenate([fold.judge for fold in folds])
+        self._judge(ground, stack, raws)
+
+    def _judge(self, ground: Ground, stack: Stack, raws: Mapping[str, Floats]) -> None:
+        """Keep what the stack says of the judged rows, and learn from it how sure it is."""
+        rows = np.concatenate([fold.judge for fold in ground.folds])
+        order = np.argsort(rows, kind="stable")
+        rows, raw = rows[order], stack.combine(raws)[order]
+        self.judged_ = raw, ground.labels[rows], rows
+        self.uncertainty_ = Uncertainty.learn(
+            self.task,
+            self.inputs_,
+            ground.matrix[rows],
+            raw,
+            ground.labels[rows],
+            None if ground.counting is None else ground.counting[rows],
+            None if self._groups is None else self._groups[rows],
+            seed=self.seed,
+            threads=self.threads,
+        )
+        self._groups = None
 
     def _few(self, labels: Floats) -> bool:
         rarer = min(labels.sum(), len(labels) - labels.sum()) if self.task == "binary" else len(labels)
         return len(labels) < FEW or rarer < FEW / 10
 
     def _alone(self, ground: Ground) -> None:
-        """Too few rows to compare members by: the linear one, or else the first, stands alone."""
+        """Too few rows to compare members by: the linear one, or else the first, stands alone, as it is."""
         name = "linear" if "linear" in self.members else next(iter(self.members))
         member = self._make(name)()
         member.fit_matrix(ground.matrix, ground.labels, ground.weights)
         self.trials_, self.members_ = {}, {name: member}
-        self._settle(Stack(0.0, {name: 1.0}), ground.matrix)
-        self.judged_ = np.empty(0), np.empty(0), np.empty(0, dtype=np.intp)
+        stack = Stack(0.0, {name: 1.0})
+        self._settle(stack, ground.matrix)
+        if ground.folds:
+            raw = tried(self._make(name), ground, [None]).raw
+        else:  # a handful of rows: what is known of them must do
+            every = np.arange(len(ground.labels))
+            ground = replace(ground, folds=[Fold(every, every)])
+            raw = member.raw_matrix(ground.matrix)
+        self._judge(ground, stack, {name: raw})
 
     def _make(self, name: str) -> Callable[[], Estimator]:
         """A maker of the unfitted member that reads these inputs."""
@@ -229,6 +270,22 @@ class LeadScorer(Estimator):
             total += self.weights_[name] * (self.members_[name].raw_matrix(matrix) - centre)
         return total
 
+    def predict_interval(self, X: Columns, coverage: float = 0.9) -> Floats:
+        """Lower and upper end (n, 2) of each row, made to hold `coverage` of what comes.
+
+        Of a value: a conformal interval of the outcome. Of a binary outcome: a range of its probability; see `Range`.
+        Raises InputError for a coverage outside (0, 1), or an unreadable column.
+        """
+        matrix = self.inputs_.encode(X)
+        found = {name: member.raw_matrix(matrix) for name, member in self.members_.items()}
+        weights = np.array(list(self.weights_.values()))
+        apart = None
+        if len(found) > 1:
+            raws = np.column_stack([found[name] for name in self.weights_])
+            middle = raws @ weights / weights.sum()
+            apart = np.sqrt((raws - middle[:, None]) ** 2 @ weights / weights.sum())
+        return self.uncertainty_.interval(matrix, self.stack_.combine(found), coverage, apart)
+
     def importance(self) -> dict[str, float]:
         """The members' shares, weighed as they are."""
         shares = {name: self.members_[name].importance() for name in self.weights_}
@@ -239,6 +296,7 @@ class LeadScorer(Estimator):
     def set_threads(self, threads: int) -> None:
         """Pass `threads` on to the members."""
         self.threads = threads
+        self.uncertainty_.set_threads(threads)
         for member in self.members_.values():
             member.set_threads(threads)
 
@@ -246,7 +304,7 @@ class LeadScorer(Estimator):
         """The stack as JSON, and each member's state in a folder of its own."""
         head = {"intercept": self.stack_.intercept, "weights": self.weights_, "centres": self.centres_}
         states = {f"{kind}/{name}": data for kind, m in self.members_.items() for name, data in m.state().items()}
-        return {"scorer.json": json.dumps(head).encode(), **states}
+        return {"scorer.json": json.dumps(head).encode(), **self.uncertainty_.learnt(), **states}
 
     @classmethod
     def from_learnt(cls, inputs: Inputs, task: Task, files: Mapping[str, bytes]) -> LeadScorer:
@@ -256,6 +314,7 @@ class LeadScorer(Estimator):
         scorer.inputs_ = inputs
         scorer.weights_, scorer.centres_ = head["weights"], head["centres"]
         scorer.stack_ = Stack(head["intercept"], scorer.weights_)
+        scorer.uncertainty_ = Uncertainty.from_learnt(inputs, task, files)
         scorer.members_ = {
             kind: load_state({n.partition("/")[2]: data for n, data in files.items() if n.startswith(f"{kind}/")})
             for kind in scorer.weights_

@@ -153,3 +153,41 @@ def test_unusable_parameters_are_refused(params: dict[str, Any], says: str) -> N
 def test_too_many_reasons_are_refused(fitted: LeadScorer) -> None:
     with pytest.raises(InputError, match="top must be 1 to 3"):
         fitted.explain(market(5)[0], top=4)
+
+
+def test_intervals_of_values_hold_what_they_say_and_survive_the_state() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(6000, 3)), columns=list("abc"))
+    y = (X["a"] + np.exp(X["b"]) * rng.normal(size=6000)).to_numpy()
+    scorer = LeadScorer("regression", members=NO_NETWORK).fit(X.iloc[:3000], y[:3000])
+    later = X.iloc[3000:]
+    for coverage in (0.5, 0.9):
+        low, high = scorer.predict_interval(later, coverage).T
+        assert np.mean((low <= y[3000:]) & (y[3000:] <= high)) == pytest.approx(coverage, abs=0.04)
+    assert np.corrcoef(np.log(high - low), later["b"])[0, 1] > 0.5  # wide where it is hard
+    again = load_state(scorer.state())
+    assert isinstance(again, LeadScorer)
+    np.testing.assert_array_equal(again.predict_interval(later), scorer.predict_interval(later))
+
+
+def test_ranges_of_probabilities_hold_the_truth_of_leads_that_differ() -> None:
+    """Leads with a trait that no column shows: only their several outcomes tell how far they are apart."""
+    rng = np.random.default_rng(1)
+    lead = np.repeat(np.arange(4000), 3)[rng.permutation(12_000)]
+    X = pd.DataFrame({"a": rng.normal(size=4000)[lead], "b": rng.normal(size=12_000)})
+    truth = expit(-1 + X["a"].to_numpy() + rng.normal(size=4000)[lead])
+    y = (rng.random(12_000) < truth).astype(int)
+    scorer = LeadScorer(members=NO_NETWORK).fit(X, y, event_time=times(12_000), groups=lead)
+    low, high = scorer.predict_interval(X, 0.9).T
+    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.9, abs=0.03)
+    assert ((low <= scorer.expected(X)) & (scorer.expected(X) <= high)).all()
+    with pytest.raises(InputError, match="groups do not fit"):
+        scorer.fit(X, y, groups=lead[1:])
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_twenty_rows_give_an_interval_too(task: Any) -> None:
+    X, y, _ = market(20)
+    found = LeadScorer(task).fit(X, y).predict_interval(X)
+    assert found.shape == (20, 2)
+    assert (found[:, 0] <= found[:, 1]).all()
