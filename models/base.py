@@ -128,11 +128,11 @@ def load_state(files: Mapping[str, bytes], threads: int = 1) -> Estimator:
 
     Raises InputError where the files are no estimator's.
     """
-    from models import mean, ranked
+    from models import ranked
     from models.members import MEMBERS
     from models.scorer.scorer import LeadScorer
 
-    known: dict[str, type[Estimator]] = {**MEMBERS, "mean": mean.Mean, "ranked": ranked.Ranked, "scorer": LeadScorer}
+    known: dict[str, type[Estimator]] = {**MEMBERS, "ranked": ranked.Ranked, "scorer": LeadScorer}
     try:
         head = json.loads(files["estimator.json"])
         task = cast(Task, head.get("task", "binary"))

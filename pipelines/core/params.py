@@ -91,6 +91,30 @@ class LinearParams(Strict):
     C: float = Field(gt=0, description="inverse strength of the L2 penalty")
 
 
+class NetworkParams(Strict):
+    """The small neural network, a possible member of the scorer."""
+
+    units: list[int] = Field(min_length=1, description="of each hidden layer")
+    dropout: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1, description="at most; it stops early")
+
+
+Member = Literal["lightgbm", "xgboost", "linear", "network"]
+
+
+class ScorerParams(Strict):
+    """The LeadScorer: how its members are tried and weighed."""
+
+    members: list[Member] = Field(min_length=1, description="that are tried; what does not help is not kept")
+    forward_folds: int = Field(ge=2, description="stretches of time that members are judged on")
+    forward_share: float = Field(gt=0, lt=1, description="latest share of the training rows that they lie in")
+    horizon: float = Field(gt=0, lt=1, description="length of a stretch: what a model is used for, as a share of rows")
+    half_lives: list[float] = Field(description="tried for the weight of a row, as shares of the rows; besides none")
+    least_gain: float = Field(ge=0, description="what a further member has to gain, in standard errors")
+
+
 class TrainParams(Strict):
     """Spine, split and estimators."""
 
@@ -102,6 +126,8 @@ class TrainParams(Strict):
     lightgbm: LightGBMParams
     xgboost: XGBoostParams
     linear: LinearParams
+    network: NetworkParams
+    scorer: ScorerParams
 
 
 class PromoteParams(Strict):

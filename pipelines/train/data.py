@@ -77,6 +77,19 @@ class TrainingSet:
         return self.frame.iloc[self.parts.train], self.labels[self.parts.train]
 
     @property
+    def times(self) -> npt.NDArray[np.datetime64]:
+        """When the event of each training row happened."""
+        return np.asarray(self.rows[EVENT_TIME].to_numpy()[self.parts.train])
+
+    @property
+    def groups(self) -> npt.NDArray[np.intp] | None:
+        """Whose each training row is, as numbers in the order of first appearance: ids would hang on a random salt."""
+        if self.keys is None:
+            return None
+        entities = self.keys.column(0).take(pa.array(self.parts.train)).combine_chunks()
+        return np.asarray(entities.dictionary_encode().indices.to_numpy(), dtype=np.intp)
+
+    @property
     def holdout(self) -> tuple[pd.DataFrame, Flags]:
         """Features and labels to judge by."""
         return self.frame.iloc[self.parts.holdout], self.labels[self.parts.holdout]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
-KINDS = ("lightgbm", "xgboost", "mean", "linear")  # the last one is what the others are compared with
+KINDS = ("lightgbm", "xgboost", "scorer", "linear")  # the last one is what the others are compared with
 WORKSPACE = "workspace"  # name of a run where DVC gave it none (`dvc repro`)
 _POINTS = 100
 

@@ -13,7 +13,7 @@ from models.judges import judge_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models import Estimator
+    from models import Estimator, LeadScorer
     from pipelines.core.params import Task, TrainParams
     from pipelines.train.data import TrainingSet
 
@@ -50,31 +50,36 @@ class Candidate:
 def fit_candidates(
     data: TrainingSet, params: TrainParams, threads: int, advance: Callable[[int], None]
 ) -> list[Candidate]:
-    """Fit LightGBM, XGBoost and the linear model, and add the mean of the first two.
+    """Fit LightGBM, XGBoost, the LeadScorer and the linear model.
 
     Args:
         data: what is learnt from and judged by.
         params: of the estimators.
         threads: that may be used.
-        advance: called with 1 after each of the three fits.
+        advance: called with 1 three times: after the first two fits, and after the third.
     """
-    from models.mean import Mean
     from models.members import LightGBM, Linear, XGBoost
 
     common: dict[str, Any] = {"validation_share": params.validation_share, "seed": params.seed, "threads": threads}
-    estimators: list[Estimator] = [
-        LightGBM(data.task, **params.lightgbm.model_dump(), **common),
-        XGBoost(data.task, **params.xgboost.model_dump(), **common),
-        Linear(data.task, **params.linear.model_dump()),
-    ]
     X, y = data.train
-    for estimator in estimators:
-        estimator.fit(X, y, kinds=dict(data.features))
-        advance(1)
-    mean = Mean.of(estimators[:2])
-    mean.set_threads(threads)
-    lightgbm, xgboost, linear = estimators
-    return judged([lightgbm, xgboost, mean, linear], data, params.seed)
+    kinds = dict(data.features)
+    lightgbm = LightGBM(data.task, **params.lightgbm.model_dump(), **common).fit(X, y, kinds=kinds)
+    advance(1)
+    xgboost = XGBoost(data.task, **params.xgboost.model_dump(), **common).fit(X, y, kinds=kinds)
+    advance(1)
+    scorer = lead_scorer(data.task, params, threads).fit(X, y, data.times, kinds, groups=data.groups)
+    linear = Linear(data.task, **params.linear.model_dump()).fit(X, y, kinds=kinds)
+    advance(1)
+    return judged([lightgbm, xgboost, scorer, linear], data, params.seed)
+
+
+def lead_scorer(task: Task, params: TrainParams, threads: int) -> LeadScorer:
+    """The LeadScorer that these parameters describe, not fitted yet."""
+    from models import LeadScorer
+
+    settings = params.scorer.model_dump()
+    sections = {name: getattr(params, name).model_dump() for name in settings.pop("members")}
+    return LeadScorer(task, members=sections, seed=params.seed, threads=threads, **settings)
 
 
 def judged(estimators: list[Estimator], data: TrainingSet, seed: int) -> list[Candidate]:
@@ -115,7 +120,7 @@ def comparison(data: TrainingSet, candidates: list[Candidate]) -> list[dict[str,
         rows.append(
             {
                 "target": data.target,
-                "model": "mean of both" if candidate.kind == "mean" else candidate.kind,
+                "model": candidate.kind,
                 **{name: _round(candidate.metrics[name]) for name in judge.shown},
                 tail: "" if candidate.kind == "linear" else f"{low:+.4f} to {high:+.4f}",
                 **centres,
@@ -142,7 +147,7 @@ def verdict(data: TrainingSet, candidates: list[Candidate]) -> list[str]:
     by_kind = {candidate.kind: candidate for candidate in candidates}
     linear = by_kind["linear"].loss
     notes = []
-    for kind in ("lightgbm", "xgboost", "mean"):
+    for kind in ("lightgbm", "xgboost", "scorer"):
         low, high = by_kind[kind].against_linear
         gap = by_kind[kind].loss - linear
         if gap >= 0:

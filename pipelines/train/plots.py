@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.train.data import TrainingSet
     from pipelines.train.fit import Candidate
 
-_COLOURS = {"lightgbm": "#2a7f62", "xgboost": "#3b6fb6", "mean": "#8a4f9e", "linear": "#c8641e"}
+_COLOURS = {"lightgbm": "#2a7f62", "xgboost": "#3b6fb6", "scorer": "#8a4f9e", "linear": "#c8641e"}
 _POINTS = 200
 
 

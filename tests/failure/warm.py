@@ -16,7 +16,7 @@ _LIBRARIES = """
     feast.infra.offline_stores.duckdb feast.infra.online_stores.sqlite feast.infra.registry.file feast.repo_operations
 """
 _OURS = """
-    expectations.custom expectations.odcs feature_repo.feast_objects models.members models.mean
+    expectations.custom expectations.odcs feature_repo.feast_objects models.members models.scorer.scorer
     pipelines.cli.steps pipelines.collect.ingest pipelines.collect.simulator.export pipelines.collect.simulator.market
     pipelines.deliver.score pipelines.features.join pipelines.features.materialize pipelines.features.step
     pipelines.features.arrivals pipelines.features.engine.compute pipelines.features.engine.sqlite

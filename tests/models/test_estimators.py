@@ -9,7 +9,6 @@ import pytest
 
 from models import Estimator, LeadScorer, load_state
 from models.inputs import InputError
-from models.mean import Mean
 from models.members import LightGBM, Linear, Network, XGBoost
 from models.metrics import auc
 
@@ -33,7 +32,6 @@ MAKERS: dict[str, Callable[[], Estimator]] = {
     "xgboost": xgboost,
     "linear": Linear,
     "network": lambda: Network(epochs=8, units=(8,)),
-    "mean": lambda: Mean([lightgbm(), xgboost()]),
     "scorer": lambda: LeadScorer(members=SMALL_MEMBERS),
 }
 
@@ -184,16 +182,6 @@ def test_linear_agrees_with_scikit_learn_on_plain_numbers() -> None:
     oracle = make_pipeline(StandardScaler(), LogisticRegression(C=1.0)).fit(X, y)
     ours = Linear(C=1.0).fit(X, y.to_numpy())
     np.testing.assert_allclose(ours.predict_proba(X), oracle.predict_proba(X), atol=2e-3)
-
-
-def test_mean_is_the_mean() -> None:
-    X, y = market(500)
-    members = [lightgbm().fit(X, y), xgboost().fit(X, y)]
-    mean = Mean.of(members)
-    expected = (members[0].predict_proba(X) + members[1].predict_proba(X)) / 2
-    np.testing.assert_allclose(mean.predict_proba(X), expected)
-    with pytest.raises(InputError, match="same inputs"):
-        Mean.of([members[0], Linear().fit(X[["amount"]], y)])
 
 
 def test_incomplete_or_broken_state_is_refused() -> None:

@@ -58,13 +58,15 @@ def training_set(
 
 def candidates(data: TrainingSet) -> list[Candidate]:
     """All four, small."""
-    from models.mean import Mean
+    from models import LeadScorer
     from models.members import LightGBM, Linear, XGBoost
 
     X, y = data.train
     kinds = dict(data.features)
     boosted = [LightGBM(num_boost_round=10).fit(X, y, kinds=kinds), XGBoost(num_boost_round=10).fit(X, y, kinds=kinds)]
-    return judged([*boosted, Mean.of(boosted), Linear().fit(X, y, kinds=kinds)], data, seed=0)
+    members = {"lightgbm": {"num_boost_round": 10}, "xgboost": {"num_boost_round": 10}}
+    scorer = LeadScorer(members=members, folds=2).fit(X, y, kinds=kinds)
+    return judged([*boosted, scorer, Linear().fit(X, y, kinds=kinds)], data, seed=0)
 
 
 @pytest.fixture(scope="session")

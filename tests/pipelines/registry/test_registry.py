@@ -32,7 +32,7 @@ def test_the_run_holds_its_evidence_and_nothing_unpicklable(tenant: Tenant, reco
     assert run.info.status == "FINISHED"
     assert {"git_commit", "git_dirty", "training_digest", "as_of"} <= set(run.data.tags)
     assert {"lightgbm.num_leaves", "seed", "snapshot.clean.messages", "sql.label.conversion"} <= set(run.data.params)
-    assert {"auc", "logloss", "linear.logloss", "mean.ece", "train_base_rate"} <= set(run.data.metrics)
+    assert {"auc", "logloss", "linear.logloss", "scorer.ece", "train_base_rate"} <= set(run.data.metrics)
     assert {item.dataset.name for item in run.inputs.dataset_inputs} == {
         "demo.conversion training",
         "demo.conversion evaluation",
@@ -103,7 +103,7 @@ def test_no_artifact_holds_an_entity(tenant: Tenant, recorder: Recorder) -> None
     for path in tenant.settings.mlflow_dir.rglob("*.parquet"):
         named = set(pq.read_schema(path).names)
         assert named <= {"event_time", "label", "score", *(n for n, _ in FEATURES)} | {
-            f"p_{kind}" for kind in ("lightgbm", "xgboost", "mean", "linear")
+            f"p_{kind}" for kind in ("lightgbm", "xgboost", "scorer", "linear")
         }
 
 

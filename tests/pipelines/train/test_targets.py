@@ -121,7 +121,7 @@ def test_three_targets_from_training_to_a_champion_each(make: Maker) -> None:
     write(tenant, visits(400))
     report = train(tenant, INTERVAL)
     shown = {(row["target"], row["model"]): row for row in report.details}
-    models = ["lightgbm", "xgboost", "mean of both", "linear"]
+    models = ["lightgbm", "xgboost", "scorer", "linear"]
     assert [model for target, model in shown if target == "spending"] == [*models, "training mean only"]
     assert {"spearman", "rmse", "mae", "train mean"} <= set(shown["spending", "linear"])
     assert "auc" not in shown["spending", "linear"]

@@ -126,7 +126,7 @@ def test_the_whole_step_twice(tenant: Tenant) -> None:
     assert [row["model"] for row in report.details] == [
         "lightgbm",
         "xgboost",
-        "mean of both",
+        "scorer",
         "linear",
         "base rate only",
     ]
