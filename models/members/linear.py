@@ -13,6 +13,8 @@ from models.base import Estimator, Task, check_task, normalised
 from models.inputs import Floats, Inputs
 
 _NEWTON_COLUMNS = 1000
+_DENSE_CELLS = 25_000_000
+"""Up to so many cells (200 MB) the design is solved in full: half of it is zeros, and BLAS is four times as fast."""
 
 
 class Linear(Estimator):
@@ -48,8 +50,12 @@ class Linear(Estimator):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression, Ridge
 
+        dense = design.shape[0] * design.shape[1] <= _DENSE_CELLS
+        if dense:
+            design = design.toarray()
         if self.task == "regression":
-            ridge = Ridge(alpha=1.0 / self.C, solver="sparse_cg", tol=1e-8).fit(design, labels, sample_weight=weights)
+            solver = "cholesky" if dense else "sparse_cg"
+            ridge = Ridge(alpha=1.0 / self.C, solver=solver, tol=1e-8).fit(design, labels, sample_weight=weights)
             return np.asarray(ridge.coef_, dtype=np.float64), float(ridge.intercept_)
         # Newton's method is exact in a few steps, but its Hessian grows with the square of the columns.
         solver = "newton-cholesky" if design.shape[1] <= _NEWTON_COLUMNS else "lbfgs"

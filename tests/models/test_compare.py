@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from models import metrics
-from models.compare import HIGHER_IS_BETTER, _Ranks, _resampled, measures, paired
+from models.compare import MEASURES, _Ranks, _resampled, measures, paired
 
 GROUPS, ROWS_EACH = 200, 4
 
@@ -92,7 +92,7 @@ def test_who_is_better_follows_the_measure() -> None:
     y = (rng.random(4000) < p).astype(float)
     noisy = np.clip(p + rng.normal(0, 0.2, 4000), 0.01, 0.99)
     found = paired(y, noisy, p, draws=200)
-    assert {name: one.better for name, one in found.items()} == dict.fromkeys(HIGHER_IS_BETTER, 2)
+    assert {name: one.better for name, one in found.items()} == dict.fromkeys(MEASURES["binary"], 2)
     assert {one.better for one in paired(y, p, noisy, draws=200).values()} == {1}
     same = paired(y, p, p, draws=200)
     assert all((one.low, one.high, one.better) == (0, 0, 0) for one in same.values())
