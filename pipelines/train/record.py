@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.registry.frames import frame
+from pipelines.registry.leaks import leak_tags
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import (
     CHALLENGER,
@@ -30,6 +31,7 @@ from pipelines.registry.tracking import (
 )
 from pipelines.train import made_by
 from pipelines.train.fit import Candidate, best, comparison
+from pipelines.train.leaks import leaks_of
 from pipelines.train.plots import draw
 from pipelines.train.source import git_tags, libraries
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
     from models import Estimator
+    from models.leaks import Leak
     from pipelines.core.tenant import Tenant
     from pipelines.train.data import TrainingSet
 
@@ -78,10 +81,17 @@ class Training:
         """The constant guess: share of ones, or mean of the numbers, among the training rows."""
         return float(self.data.labels[self.data.parts.train].mean())
 
+    @cached_property
+    def leaks(self) -> list[Leak]:
+        """The features that know too much."""
+        return leaks_of(self.data, self.winner, self.tenant.params.train)
+
 
 def recipe(tenant: Tenant, target: str) -> dict[str, Any]:
     """All parameters that decide what a training of `target` gives, flat, by dotted name."""
-    params = tenant.params.train.model_dump()
+    # Who accepts a leak changes no model: it is read when one is promoted.
+    without: Any = {"accept_leaks": True, "targets": {"__all__": {"accept_leaks"}}}
+    params = tenant.params.train.model_dump(exclude=without)
     targets = params.pop("targets")
     return _flat({"target": {"name": target, **targets[target]}, **params, "library": libraries()})
 
@@ -136,6 +146,7 @@ def run_tags(training: Training) -> dict[str, str]:
         DIGEST: training.digest,
         "data_snapshots": json.dumps(data.snapshots),
         "sql_hashes": json.dumps(data.sql),
+        **leak_tags(training.leaks),
         **git_tags(),
     }
 
