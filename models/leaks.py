@@ -282,7 +282,7 @@ def _ranks(values: Floats, first: int | None = None) -> Floats:
     """Ranks in (0, 1], ties sharing their mean; with `first`, the place among so many first values."""
     base = np.sort(values[:first])
     low, high = np.searchsorted(base, values, side="left"), np.searchsorted(base, values, side="right")
-    return cast(Floats, (low + high + 1) / (2 * len(base)))
+    return (low + high + 1) / (2 * len(base))
 
 
 def _auc_error(a: float, y: Floats) -> float:

@@ -12,6 +12,7 @@ from pipelines.registry.champion import Champion, load_alias, load_version
 from pipelines.registry.frames import columns
 from pipelines.registry.leaks import refusal
 from pipelines.registry.tracking import (
+    CARD_LINK,
     CHALLENGER,
     CHAMPION,
     HOLDOUT,
@@ -115,7 +116,9 @@ def _promote(tenant: Tenant, target: str, interval: Interval, report: Report, ne
     tag, once = PROMOTED
     if challenger.tags.get(tag) != once:  # what once was champion keeps its reasons
         client.set_model_version_tag(name, challenger.version, f"{tag}.reason", decision.reason)
-        client.update_model_version(name, challenger.version, description=f"{word.capitalize()}: {decision.reason}.")
+        said = f"{word.capitalize()}: {decision.reason}."
+        link = challenger.tags.get(CARD_LINK, "")
+        client.update_model_version(name, challenger.version, description=f"{said}\n\n{link}".strip())
         client.set_model_version_tag(name, challenger.version, tag, word)  # last: without it all is told again
     if decision.promoted:
         client.set_registered_model_alias(name, CHAMPION, challenger.version)

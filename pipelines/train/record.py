@@ -20,16 +20,21 @@ from pipelines.registry.frames import frame
 from pipelines.registry.leaks import leak_tags
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import (
+    CARD,
+    CARD_LINK,
     CHALLENGER,
     ENTITY,
     HOLDOUT,
     REFERENCE,
+    card_link,
     experiment_id,
     note_origin,
     quiet,
     versions_with,
 )
 from pipelines.train import made_by
+from pipelines.train.card import card
+from pipelines.train.card_evidence import evidence_of
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.leaks import leaks_of
 from pipelines.train.plots import draw
@@ -120,7 +125,8 @@ def record(client: MlflowClient, training: Training) -> ModelVersion:
     with logged_run(client, training, f"{name} {training.data.as_of[:10]}", tags) as (run_id, info):
         # Within the run: one that has finished has its version, and `end_halves` knows the others.
         note_origin(client, run_id)
-        version = _register(client, name, info, _describe(training, run_id, tags))
+        link = {CARD_LINK: card_link(experiment_id(client, training.tenant), run_id)}
+        version = _register(client, name, info, _describe(training, run_id, tags) | link)
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
 
@@ -208,7 +214,12 @@ def _register(client: MlflowClient, name: str, info: Any, tags: dict[str, str]) 
     except MlflowException:
         client.create_registered_model(name)
     return client.create_model_version(
-        name, source=info.artifact_path, run_id=tags["run_id"], tags=tags, model_id=info.model_id
+        name,
+        source=info.artifact_path,
+        run_id=tags["run_id"],
+        tags=tags,
+        model_id=info.model_id,
+        description=tags[CARD_LINK],
     )
 
 
@@ -294,6 +305,11 @@ def _write_evidence(folder: Path, training: Training) -> None:
     made = recipe(tenant, data.target)
     made_by.write(folder / made_by.FOLDER, data, tenant.params.train, made, training.digest, tenant.settings.threads)
     pq.write_table(_sample(training), folder / REFERENCE)
+    told = [
+        {"feature": one.feature, "rule": one.rule, "sentence": one.sentence, **one.figures} for one in training.leaks
+    ]
+    (folder / "leaks.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card(evidence_of(training, run_tags(training))), encoding="utf-8")
 
 
 def _veiled(entities: pa.ChunkedArray) -> pa.Array:
