@@ -14,7 +14,6 @@ from models.inputs import Floats, InputError
 from pipelines.registry.leaks import accepted
 from pipelines.train.card_charts import percent
 from pipelines.train.card_words import heading, words_of
-from pipelines.train.leaks import task_of
 from pipelines.train.split import EVENT_TIME
 
 if TYPE_CHECKING:
@@ -102,7 +101,8 @@ def evidence_of(training: Training, lineage: Mapping[str, str]) -> Evidence:
     tenant, data, winner = training.tenant, training.data, training.winner
     contracts = load_contracts(tenant.contracts_dir)
     params = tenant.params.train
-    horizon = params.targets[data.target].horizon_days
+    target = params.targets[data.target]
+    horizon = target.horizon_days
     names = [name for name, _ in data.features]
     segments = {column.name for one in contracts.values() for column in one.columns if column.segment}
     train, holdout = data.parts.train, data.parts.holdout
@@ -111,12 +111,17 @@ def evidence_of(training: Training, lineage: Mapping[str, str]) -> Evidence:
     return Evidence(
         name=tenant.model_name(data.target),
         meaning=_meaning(data, horizon),
-        binary=task_of(data) == "binary",
+        binary=data.task == "binary",
         winner=winner.kind,
         facts={
             "known by": f"{data.as_of.replace('T', ' ')[:16]} UTC",
             "horizon": f"{horizon} days after the event",
             "features": f"{len(names)}",
+            **(
+                {"served as": "rank from 0 to 100 among the training rows; below, the value itself"}
+                if target.rank
+                else {}
+            ),
         },
         train=data.labels[train],
         train_times=times[train],

@@ -24,14 +24,9 @@ def leaks_of(data: TrainingSet, winner: Candidate, params: TrainParams) -> list[
         Limits(**params.leaks.model_dump()),
         full=winner.probabilities,
         kinds=dict(data.features),
-        binary=task_of(data) == "binary",
+        binary=data.task == "binary",
         seed=params.seed,
     )
-
-
-def task_of(data: TrainingSet) -> str:
-    """What kind of label a training set has: "binary" or "regression"."""
-    return str(getattr(data, "task", "binary"))
 
 
 def told(leaks: list[Leak], params: TrainParams, target: str) -> list[str]:
