@@ -123,7 +123,7 @@ class LeakParams(Strict):
     auc: float = Field(0.8, ge=0.5, le=1, description="a binary target: a feature that ranks it so well by itself")
     correlation: float = Field(0.75, ge=0, le=1, description="a value: a feature whose ranks agree with it so much")
     share: float = Field(0.5, ge=0, description="and that reaches so much of the whole model's ranking of the holdout")
-    explained: float = Field(0.1, gt=0, le=1, description="share of the loss from which a collapse is looked for")
+    explained: float = Field(0.15, gt=0, le=1, description="share of the loss from which a collapse is looked for")
     kept: float = Field(0.25, ge=0, le=1, description="share of its ranking that it has to keep in the holdout")
     purity: float = Field(0.9, gt=0.5, le=1, description="share of one outcome where it differs from its usual value")
     order: float = Field(0.95, gt=0, le=1, description="rank correlation with time of values that hardly repeat")

@@ -110,12 +110,12 @@ def evidence_of(training: Training, lineage: Mapping[str, str]) -> Evidence:
     known = accepted(params, data.target)
     return Evidence(
         name=tenant.model_name(data.target),
-        meaning=_meaning(data, horizon),
+        meaning=_meaning(data),
         binary=data.task == "binary",
         winner=winner.kind,
         facts={
             "known by": f"{data.as_of.replace('T', ' ')[:16]} UTC",
-            "horizon": f"{horizon} days after the event",
+            "horizon": f"{horizon} day{'' if horizon == 1 else 's'} after the event",
             "features": f"{len(names)}",
             **(
                 {"served as": "rank from 0 to 100 among the training rows; below, the value itself"}
@@ -139,11 +139,11 @@ def evidence_of(training: Training, lineage: Mapping[str, str]) -> Evidence:
     )
 
 
-def _meaning(data: TrainingSet, horizon: int) -> str:
+def _meaning(data: TrainingSet) -> str:
     """What the label's SQL says of itself, or else the target's name."""
     said = heading(data.source.get(f"sql/labels/{data.target}.sql", ""))
     first = re.split(r"(?<=[.?!])\s", said, maxsplit=1)[0]
-    return first or f"Predicts {data.target} within {horizon} days of an event."
+    return first or f"Predicts {data.target} of each event."
 
 
 def _clusters(data: TrainingSet) -> Ints | None:

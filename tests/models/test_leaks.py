@@ -98,7 +98,7 @@ def test_what_is_emptied_after_the_outcome_is_named() -> None:
 def test_what_told_much_and_tells_nothing_any_more_collapses() -> None:
     X, y = honest(3)
     rng = np.random.default_rng(0)
-    contacted = ((y == 1) & (rng.random(len(y)) < 0.6)) | (rng.random(len(y)) < 0.15)
+    contacted = ((y == 1) & (rng.random(len(y)) < 0.6)) | (rng.random(len(y)) < 0.05)
     late = np.arange(len(y)) >= round(len(y) * 0.8)
     assert "contacted" not in named(X.assign(contacted=contacted & ~late), y, replace(LIMITS, kept=0.0, auc=1.0))
     leak = named(X.assign(contacted=contacted & ~late), y)
