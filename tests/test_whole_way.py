@@ -17,6 +17,7 @@ from pipelines.cli.status import collect
 from pipelines.cli.steps import call
 from pipelines.core.settings import get_settings
 from pipelines.core.tenant import Tenant
+from pipelines.registry.tracking import connect
 from tests.conftest import BANK_FILE, REAL_DATA, write_params
 from tests.servers import Started
 from tests.tables import contents
@@ -126,6 +127,13 @@ def test_status_has_the_promised_shape(ran: Ran) -> None:
     assert state["scores"]["as_of"].startswith(ran.tenant.params.run.end.isoformat())
     assert set(state["drift"]) == {"share", "columns"}
     assert 0 <= state["drift"]["share"] <= 1
+
+
+def test_no_feature_of_honest_data_seems_to_know_the_outcome(ran: Ran) -> None:
+    client = connect(ran.tenant)
+    for target in ran.tenant.target():
+        for version in client.search_model_versions(f"name = '{ran.tenant.model_name(target)}'"):
+            assert "leaks" not in version.tags, version.tags["leaks.told"]
 
 
 def test_an_audience_lies_ready_for_every_date(ran: Ran) -> None:

@@ -47,6 +47,7 @@ class TargetParams(Strict):
     """One target."""
 
     horizon_days: int = Field(ge=0, description="days after the event in which the outcome counts")
+    accept_leaks: tuple[str, ...] = Field((), description="features that may know much, by name: read by `promote`")
     task: Task = Field("binary", description="whether the label is 0 or 1, or a number")
     rank: bool = Field(
         False, description="serve 100 x the rank of the predicted number among those of the training rows (regression)"
@@ -115,6 +116,19 @@ class ScorerParams(Strict):
     least_gain: float = Field(ge=0, description="what a further member has to gain, in standard errors")
 
 
+class LeakParams(Strict):
+    """From where on a feature counts as knowing too much: it is named, and its model needs a person's word."""
+
+    rows: int = Field(20_000, ge=100, description="rows looked at, of the training and of the holdout each")
+    auc: float = Field(0.8, ge=0.5, le=1, description="a binary target: a feature that ranks it so well by itself")
+    correlation: float = Field(0.75, ge=0, le=1, description="a value: a feature whose ranks agree with it so much")
+    share: float = Field(0.5, ge=0, description="and that reaches so much of the whole model's ranking of the holdout")
+    explained: float = Field(0.15, gt=0, le=1, description="share of the loss from which a collapse is looked for")
+    kept: float = Field(0.25, ge=0, le=1, description="share of its ranking that it has to keep in the holdout")
+    purity: float = Field(0.9, gt=0.5, le=1, description="share of one outcome where it differs from its usual value")
+    order: float = Field(0.95, gt=0, le=1, description="rank correlation with time of values that hardly repeat")
+
+
 class TrainParams(Strict):
     """Spine, split and estimators."""
 
@@ -128,6 +142,8 @@ class TrainParams(Strict):
     linear: LinearParams
     network: NetworkParams
     scorer: ScorerParams
+    leaks: LeakParams = LeakParams()
+    accept_leaks: tuple[str, ...] = Field((), description="features that may know much, for every target")
 
 
 class PromoteParams(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import NotReady
@@ -10,7 +10,9 @@ from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.registry.champion import Champion, load_alias, load_version
 from pipelines.registry.frames import columns
+from pipelines.registry.leaks import refusal
 from pipelines.registry.tracking import (
+    CARD_LINK,
     CHALLENGER,
     CHAMPION,
     HOLDOUT,
@@ -52,7 +54,8 @@ def promote(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     It has to beat the base rate (or mean) of its training as a constant guess, and must not be worse than the champion
     by more than `params.promote.tolerance` of log loss (of a regression: of the constant guess's RMSE, as a share), nor
     know less: a backfill of an earlier date replaces no later model. A refused one stays the challenger. Running again
-    changes nothing.
+    changes nothing. One that rests on a feature that may know the outcome is refused until `accept_leaks` in
+    `params.train` names the feature.
 
     Where several days were trained on before any was judged, each run judges the version of its own day.
 
@@ -107,11 +110,15 @@ def _promote(tenant: Tenant, target: str, interval: Interval, report: Report, ne
             f" run `leadwise train --tenant {tenant.name}` again"
         )
     decision = decide(challenger, champion, holdout, tenant.params.promote.tolerance)
+    if leak := refusal(challenger.tags, tenant.params.train, target):
+        decision = replace(decision, promoted=False, reason=leak)
     word = PROMOTED[1] if decision.promoted else "refused"
     tag, once = PROMOTED
     if challenger.tags.get(tag) != once:  # what once was champion keeps its reasons
         client.set_model_version_tag(name, challenger.version, f"{tag}.reason", decision.reason)
-        client.update_model_version(name, challenger.version, description=f"{word.capitalize()}: {decision.reason}.")
+        said = f"{word.capitalize()}: {decision.reason}."
+        link = challenger.tags.get(CARD_LINK, "")
+        client.update_model_version(name, challenger.version, description=f"{said}\n\n{link}".strip())
         client.set_model_version_tag(name, challenger.version, tag, word)  # last: without it all is told again
     if decision.promoted:
         client.set_registered_model_alias(name, CHAMPION, challenger.version)

@@ -34,6 +34,10 @@ PROMOTED = ("promotion", "promoted")
 # Artifacts of a training run: what promotion and drift read later.
 HOLDOUT = "holdout/holdout.parquet"
 REFERENCE = "reference/reference.parquet"
+CARD = "card.html"
+
+CARD_LINK = "card"
+"""Tag of a version: where its model card is, in Markdown."""
 
 ENTITY = "_entity"
 """Column of a frozen training set that holds the entity, and of a run's holdout that holds a digest of it."""
@@ -136,6 +140,11 @@ def note_origin(client: MlflowClient, run_id: str) -> None:
 def run_link(experiment: str, run_id: str) -> str:
     """Where MLflow's UI shows a run, as a link of a report."""
     return f"mlflow:/#/experiments/{experiment}/runs/{run_id}"
+
+
+def card_link(experiment: str, run_id: str) -> str:
+    """Where MLflow's UI shows the card of a run, as Markdown that works within that UI."""
+    return f"[Model card](#/experiments/{experiment}/runs/{run_id}/artifacts/{CARD})"
 
 
 def version_link(name: str, version: int | str) -> str:

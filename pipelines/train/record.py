@@ -17,19 +17,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.registry.frames import frame
+from pipelines.registry.leaks import leak_tags
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import (
+    CARD,
+    CARD_LINK,
     CHALLENGER,
     ENTITY,
     HOLDOUT,
     REFERENCE,
+    card_link,
     experiment_id,
     note_origin,
     quiet,
     versions_with,
 )
 from pipelines.train import made_by
+from pipelines.train.card import card
+from pipelines.train.card_evidence import evidence_of
 from pipelines.train.fit import Candidate, best, comparison
+from pipelines.train.leaks import leaks_of
 from pipelines.train.plots import draw
 from pipelines.train.source import git_tags, libraries
 
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
     from models import Estimator
+    from models.leaks import Leak
     from pipelines.core.tenant import Tenant
     from pipelines.train.data import TrainingSet
 
@@ -78,10 +86,17 @@ class Training:
         """The constant guess: share of ones, or mean of the numbers, among the training rows."""
         return float(self.data.labels[self.data.parts.train].mean())
 
+    @cached_property
+    def leaks(self) -> list[Leak]:
+        """The features that know too much."""
+        return leaks_of(self.data, self.winner, self.tenant.params.train)
+
 
 def recipe(tenant: Tenant, target: str) -> dict[str, Any]:
     """All parameters that decide what a training of `target` gives, flat, by dotted name."""
-    params = tenant.params.train.model_dump()
+    # Who accepts a leak changes no model: it is read when one is promoted.
+    without: Any = {"accept_leaks": True, "targets": {"__all__": {"accept_leaks"}}}
+    params = tenant.params.train.model_dump(exclude=without)
     targets = params.pop("targets")
     return _flat({"target": {"name": target, **targets[target]}, **params, "library": libraries()})
 
@@ -110,7 +125,8 @@ def record(client: MlflowClient, training: Training) -> ModelVersion:
     with logged_run(client, training, f"{name} {training.data.as_of[:10]}", tags) as (run_id, info):
         # Within the run: one that has finished has its version, and `end_halves` knows the others.
         note_origin(client, run_id)
-        version = _register(client, name, info, _describe(training, run_id, tags))
+        link = {CARD_LINK: card_link(experiment_id(client, training.tenant), run_id)}
+        version = _register(client, name, info, _describe(training, run_id, tags) | link)
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
 
@@ -136,6 +152,7 @@ def run_tags(training: Training) -> dict[str, str]:
         DIGEST: training.digest,
         "data_snapshots": json.dumps(data.snapshots),
         "sql_hashes": json.dumps(data.sql),
+        **leak_tags(training.leaks),
         **git_tags(),
     }
 
@@ -197,7 +214,12 @@ def _register(client: MlflowClient, name: str, info: Any, tags: dict[str, str]) 
     except MlflowException:
         client.create_registered_model(name)
     return client.create_model_version(
-        name, source=info.artifact_path, run_id=tags["run_id"], tags=tags, model_id=info.model_id
+        name,
+        source=info.artifact_path,
+        run_id=tags["run_id"],
+        tags=tags,
+        model_id=info.model_id,
+        description=tags[CARD_LINK],
     )
 
 
@@ -283,6 +305,11 @@ def _write_evidence(folder: Path, training: Training) -> None:
     made = recipe(tenant, data.target)
     made_by.write(folder / made_by.FOLDER, data, tenant.params.train, made, training.digest, tenant.settings.threads)
     pq.write_table(_sample(training), folder / REFERENCE)
+    told = [
+        {"feature": one.feature, "rule": one.rule, "sentence": one.sentence, **one.figures} for one in training.leaks
+    ]
+    (folder / "leaks.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card(evidence_of(training, run_tags(training))), encoding="utf-8")
 
 
 def _veiled(entities: pa.ChunkedArray) -> pa.Array:

@@ -64,7 +64,9 @@ def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Repo
 def _train(
     tenant: Tenant, data: TrainingSet, client: MlflowClient, report: Report, advance: Callable[[int], None]
 ) -> None:
+    from pipelines.registry.leaks import refusal
     from pipelines.train.fit import comparison, fit_candidates, verdict
+    from pipelines.train.leaks import told
     from pipelines.train.record import Training, recipe, record, recorded, registered
 
     target = data.target
@@ -84,6 +86,8 @@ def _train(
             f"{target}: version {known.version} of {name} was trained on the same rows, queries and parameters"
             " and stays the challenger"
         )
+        if refused := refusal(known.tags, tenant.params.train, target):
+            report.notes.append(f"{target}: `promote` will refuse version {known.version}: {refused}")
         report.details += recorded(str(known.run_id))
         report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(known.run_id))
         return
@@ -93,7 +97,7 @@ def _train(
     advance(1)
     report.links[f"MLflow run of {target}"] = run_link(experiment_id(client, tenant), str(version.run_id))
     report.details += comparison(data, candidates)
-    report.notes += verdict(data, candidates)
+    report.notes += verdict(data, candidates) + told(training.leaks, tenant.params.train, target)
     report.notes.append(f"{target}: version {version.version} of {name} ({training.winner.kind}) is the challenger")
     if parts.purged:
         report.notes.append(

@@ -1,17 +1,23 @@
 """Who becomes champion, and why."""
 
+import json
+from dataclasses import replace
 from datetime import date, datetime
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines.core.errors import NotReady
 from pipelines.core.interval import Interval
+from pipelines.core.params import TrainParams
 from pipelines.core.report import Report
 from pipelines.core.tenant import Tenant
 from pipelines.registry.champion import load_champion
 from pipelines.registry.promote import promote
 from pipelines.registry.tracking import CHALLENGER, connect
-from tests.pipelines.registry.conftest import Recorder, training_set
+from pipelines.train.record import recipe
+from tests.pipelines.registry.conftest import FEATURES, Recorder, training_set
 
 
 def run(tenant: Tenant) -> Report:
@@ -36,6 +42,43 @@ def test_the_first_one_that_beats_the_base_rate_is_champion(tenant: Tenant, reco
     assert [row["who"] for row in report.details] == ["challenger", "base rate only"]
     version = connect(tenant).get_model_version("demo.conversion", "1")
     assert version.description.startswith("Promoted: there was no champion")
+
+
+def test_one_that_rests_on_a_leak_is_refused_until_somebody_accepts_it_by_name(
+    tenant: Tenant, recorder: Recorder
+) -> None:
+    data = training_set()
+    told = pa.array(np.where(np.arange(500) % 20 == 0, 1 - data.labels, data.labels))  # one in twenty is wrong
+    leaky = replace(data, rows=data.rows.append_column("told", told), features=(*FEATURES, ("told", "numeric")))
+    version = recorder(leaky)
+    assert json.loads(version.tags["leaks"]) == ["told"]
+    assert json.loads(connect(tenant).get_run(version.run_id).data.tags["leaks"]) == ["told"]
+    report = run(tenant)
+    assert "refused: it rests on a feature that may know the outcome: 'told'" in report.notes[0]
+    assert "with AUC 0.9" in report.notes[0]
+    assert "accept_leaks: [told]" in report.notes[0]
+    assert tags(tenant, "1")["promotion"] == "refused"
+    assert [row["who"] for row in report.details] == ["challenger", "base rate only"]
+
+    def accepting(train: TrainParams) -> Report:
+        return run(replace(tenant, params=tenant.params.model_copy(update={"train": train})))
+
+    params = tenant.params.train
+    assert "refused" in accepting(params.model_copy(update={"accept_leaks": ("amount",)})).notes[0]
+    target = params.targets["conversion"].model_copy(update={"accept_leaks": ("told",)})
+    assert recipe(tenant, "conversion") == recipe(
+        replace(
+            tenant,
+            params=tenant.params.model_copy(
+                update={"train": params.model_copy(update={"targets": {"conversion": target}})}
+            ),
+        ),
+        "conversion",
+    )
+    assert "promoted" in accepting(params.model_copy(update={"targets": {"conversion": target}})).notes[0]
+    version = connect(tenant).get_model_version("demo.conversion", "1")
+    assert version.description.startswith("Promoted: ")
+    assert version.description.endswith(version.tags["card"])
 
 
 def test_running_again_changes_nothing(tenant: Tenant, recorder: Recorder) -> None:

@@ -172,6 +172,21 @@ def test_the_holdout_is_the_latest_and_its_features_are_older(tenant: Tenant) ->
     assert pc.min(held["days_since_visit"]).as_py() >= 0
 
 
+def test_the_run_has_a_card_and_the_version_links_to_it(tenant: Tenant) -> None:
+    import mlflow
+
+    write(tenant, visits(400))
+    train(tenant, INTERVAL)
+    version = connect(tenant).get_model_version_by_alias("demo.conversion", "challenger")
+    page = mlflow.artifacts.load_text(f"runs:/{version.run_id}/card.html")
+    assert "demo.conversion" in page
+    assert f"{float(version.tags['logloss']):.4f}" in page
+    assert version.tags["training_digest"] in page
+    assert version.tags["card"] in version.description
+    assert version.run_id in version.description
+    assert not any(f">g{number}<" in page for number in range(60))  # no guest is named
+
+
 def test_too_little_data_is_one_sentence(tenant: Tenant) -> None:
     write(tenant, visits(90))
     with pytest.raises(NotReady, match=r"\d+ rows have a known label as of 2026-01-21, fewer than the 100"):
