@@ -98,7 +98,8 @@ def tell(tenant: Tenant, target: str, outcome: Outcome) -> None:
         changed = ", ".join(f"{name} {one.present[name]:g} → {value:g}" for name, value in one.best.items())
         sure = "better beyond chance" if one.better else "within chance"
         report.notes.append(f"{one.kind}: {changed} ({one.gain.expected:+.4f} log loss expected, {sure})")
-    outcome.yaml = write.as_yaml(tenant.name, {one.kind: one.best for one in outcome.found if one.best != one.present})
+    changed = {one.kind: one.best for one in outcome.found if one.best != one.present}
+    outcome.yaml = write.as_yaml(tenant.name, changed) if changed else ""
     others = [name for name in tenant.params.train.targets if name != target]
     if others:
         report.notes.append(f"the same parameters fit the targets {', '.join(others)}: look at them too")

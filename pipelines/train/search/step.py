@@ -167,12 +167,9 @@ class _Search:
         older = [name for name in names if name.split("-")[1] != self.set[:12]]
         if len(names) <= 1:
             return []
-        why = (
-            "its training set is another one"
-            if len(older) == len(names) - 1
-            else "its rows, ranges or rules are others"
-        )
-        return [f"{kind}: a new study begins, {why} than that of earlier searches"]
+        other = len(older) == len(names) - 1
+        why = "training set is not that" if other else "ranges or other parameters are not those"
+        return [f"{kind}: a new study begins, since the {why} of an earlier one"]
 
     def store_names(self) -> list[str]:
         """Names of all studies of the target."""
@@ -254,7 +251,7 @@ def _target(tenant: Tenant, name: str | None) -> str:
     if len(known) > 1:
         raise ConfigError(
             f"tenant '{tenant.name}' has several targets, and its estimators one set of parameters: name the target"
-            f" that they are tuned for, as in --target {known[0]} ({nearest('', known)})"
+            f" that they are tuned for with --target, one of {', '.join(known)}"
         )
     return known[0]
 

@@ -99,8 +99,7 @@ class Study:
                     value=float(np.concatenate(parts).mean()),
                     params=values,
                     distributions=self.space,
-                    user_attrs={PRESENT: name, VALUES: values}
-                    | {f"fold_{n}": float(p.mean()) for n, p in enumerate(parts, 1)},
+                    user_attrs={PRESENT: name, VALUES: values, **of_folds},
                     intermediate_values=dict(enumerate(self._blocks(parts))),
                 )
             )
