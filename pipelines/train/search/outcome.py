@@ -98,8 +98,8 @@ def tell(tenant: Tenant, target: str, outcome: Outcome) -> None:
         changed = ", ".join(f"{name} {one.present[name]:g} → {value:g}" for name, value in one.best.items())
         sure = "better beyond chance" if one.better else "within chance"
         report.notes.append(f"{one.kind}: {changed} ({one.gain.expected:+.4f} log loss expected, {sure})")
-    changed = {one.kind: one.best for one in outcome.found if one.best != one.present}
-    outcome.yaml = write.as_yaml(tenant.name, changed) if changed else ""
+    found = {one.kind: one.best for one in outcome.found if one.best != one.present}
+    outcome.yaml = write.as_yaml(tenant.name, found) if found else ""
     others = [name for name in tenant.params.train.targets if name != target]
     if others:
         report.notes.append(f"the same parameters fit the targets {', '.join(others)}: look at them too")
@@ -113,8 +113,6 @@ def put(tenant: Tenant, outcome: Outcome, force: bool) -> None:
     if chosen:
         write.write(path, tenant.name, chosen)
         outcome.report.notes.append(f"{', '.join(chosen)}: written to {path}, tenants.{tenant.name}.train")
-    kept = [one.kind for one in changed if one.kind not in chosen]
+    kept = ", ".join(one.kind for one in changed if one.kind not in chosen)
     if kept:
-        outcome.report.notes.append(
-            f"{', '.join(kept)}: not written, within chance; --force writes the best all the same"
-        )
+        outcome.report.notes.append(f"{kept}: not written, within chance; --force writes it all the same")

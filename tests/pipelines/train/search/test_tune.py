@@ -28,7 +28,6 @@ from pipelines.train.search.store import storage
 from pipelines.train.search.study import VALUES
 from tests.conftest import MakeTenant
 from tests.pipelines.train.search.conftest import PARAMS, Freeze, market
-from tests.pipelines.train.search.killed import PLACES
 
 PARENT = "mlflow.parentRunId"
 
@@ -172,6 +171,11 @@ def test_other_ranges_begin_another_study(tenant: Tenant, freeze: Freeze, make_t
     assert told in outcome.report.notes
 
 
+_UNDISTURBED: list[Any] = []
+"""What was tried and found by a search that nothing happened to: searched once, by the first test that asks."""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "number"),
     [
@@ -179,7 +183,6 @@ def test_other_ranges_begin_another_study(tenant: Tenant, freeze: Freeze, make_t
         ("after a fold", 5),
         ("before the losses are written", 1),
         ("before the losses are written", 3),
-        ("before the end is told to MLflow", 1),
         ("before the end is told to MLflow", 4),
         ("before the study is told", 1),
     ],
@@ -188,24 +191,23 @@ def test_killed_and_run_again_it_is_as_if_nothing_had_been(
     tenant: Tenant, freeze: Freeze, where: str, number: int
 ) -> None:
     freeze()
+    if not _UNDISTURBED:
+        outcome = search(tenant, 5)
+        _UNDISTURBED.extend([tried(tenant), outcome.found[0].gain])
+        (tenant.home / "tune").rename(tenant.home / "kept")
+        freeze()
     words = [sys.executable, "-m", "tests.pipelines.train.search.killed", where, str(number), "5"]
     done = subprocess.run(words, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=300)
-    assert where in PLACES
     assert done.returncode == -9, done.stderr
     again = search(tenant, 5)
-    mirrored = {run.data.tags.get(TRIAL): run for run in logged(tenant) if run.info.status == "FINISHED"}
-    after = tried(tenant)
-    states = Counter(run.info.status for run in logged(tenant))
-    assert set(states) <= {"FINISHED", "KILLED"}
+    assert [tried(tenant), again.found[0].gain] == _UNDISTURBED
     assert {trial.state.name for trial in trials(tenant)} <= {"COMPLETE", "PRUNED", "FAIL"}
+    assert {run.info.status for run in logged(tenant)} <= {"FINISHED", "KILLED"}
+    told = {
+        run.data.tags.get(TRIAL): run.data.tags.get(STATE) for run in logged(tenant) if run.info.status == "FINISHED"
+    }
     for trial in trials(tenant):
-        if trial.state.name != "FAIL":
-            assert mirrored[str(trial.number)].data.tags[STATE] == trial.state.name
-    (tenant.home / "tune").rename(tenant.home / "kept")
-    freeze()
-    undisturbed = search(tenant, 5)
-    assert after == tried(tenant)
-    assert again.found[0].gain == undisturbed.found[0].gain
+        assert trial.state.name == "FAIL" or told[str(trial.number)] == trial.state.name
 
 
 @pytest.fixture
@@ -310,7 +312,5 @@ def test_what_is_wrong_is_one_sentence(tenant: Tenant, make_tenant: MakeTenant) 
         search(tenant, 1, model="liner")
     targets = {"conversion": {"horizon_days": 7}, "churn": {"horizon_days": 30}}
     two = make_tenant(params={**PARAMS, "train": {**PARAMS["train"], "targets": targets}})
-    with pytest.raises(
-        ConfigError, match="several targets, .* name the target .* with --target, one of conversion, churn"
-    ):
+    with pytest.raises(ConfigError, match=r"several targets, .* with --target, one of conversion, churn"):
         search(two, 1)
