@@ -51,11 +51,9 @@ def rounded(values: dict[str, Any]) -> Values:
 
 def make(kind: str, train: TrainParams, values: Values, threads: int) -> Estimator:
     """An estimator as `train` would make it, with these values in place of its own."""
-    from models.boosting import LightGBM, XGBoost
-    from models.linear import Linear
+    from models.members import MEMBERS
 
     given: dict[str, Any] = getattr(train, kind).model_dump() | values
-    if kind == "linear":
-        return Linear(**given)
-    common: dict[str, Any] = {"validation_share": train.validation_share, "seed": train.seed, "threads": threads}
-    return (LightGBM if kind == "lightgbm" else XGBoost)(**given, **common)
+    if kind != "linear":
+        given |= {"validation_share": train.validation_share, "seed": train.seed, "threads": threads}
+    return MEMBERS[kind](**given)

@@ -72,7 +72,7 @@ def test_the_digest_is_of_the_rows_and_the_folds() -> None:
 
 def test_losses_are_those_of_models_of_the_past() -> None:
     """Against each fold fitted and judged by hand."""
-    from models.linear import Linear
+    from models.members import Linear
 
     data = market(400)
     folds = forward(data, tune(2))
