@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,13 +15,20 @@ _CELLS = 4_000_000
 """Cells (draws × clusters) worked on at once: 32 MB."""
 
 
+Total = Callable[[Floats], Floats]
+
+
+def _same(mean: Floats) -> Floats:
+    return mean
+
+
 @dataclass(frozen=True)
 class Gain:
     """The chosen one against the reference, on the same rows.
 
     Attributes:
         best: its position; the reference's own where no other has a lower mean loss.
-        difference: its mean loss minus the reference's, as seen on the rows it was chosen by.
+        difference: its mean loss, or what `total` makes of it, minus the reference's, on the rows it was chosen by.
         optimism: how much of that the choice itself explains: not negative.
         low: lower end of the interval of the difference that is to be expected on new rows.
         high: its upper end; below zero the chosen one is better beyond chance.
@@ -46,6 +54,7 @@ def gain(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    total: Total = _same,
 ) -> Gain:
     """The candidate of lowest mean loss against one of them, freed of the luck of having been chosen.
 
@@ -61,6 +70,7 @@ def gain(
         draws: resamples.
         level: of the interval.
         seed: of the resampling.
+        total: the measure of a mean loss, as `Judge.total`; differences are of it.
 
     Raises:
         ValueError: there is no row.
@@ -68,14 +78,15 @@ def gain(
     table = np.asarray(losses, dtype=np.float64)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"a choice needs losses of (candidates, rows), at least one of each: {table.shape}")
-    gaps: Floats = table - table[reference]
     groups = np.arange(table.shape[1]) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     size = int(groups.max()) + 1
     rows = np.bincount(groups, minlength=size).astype(np.float64)
-    sums: Floats = np.column_stack([np.bincount(groups, gap, size).astype(np.float64) for gap in gaps])
-    seen = gaps.mean(axis=1)
+    sums: Floats = np.column_stack([np.bincount(groups, one, size).astype(np.float64) for one in table])
+    seen = total(table.mean(axis=1))
+    seen = seen - seen[reference]
     best = reference if seen.min() >= 0 else int(seen.argmin())
-    drawn = _resampled(sums, rows, draws, np.random.default_rng(seed))
+    drawn = total(_resampled(sums, rows, draws, np.random.default_rng(seed)))
+    drawn = drawn - drawn[:, [reference]]
     chosen = drawn.argmin(axis=1)
     optimism = float(np.mean(seen[chosen] - drawn[np.arange(draws), chosen]))
     low, high = np.quantile(drawn[:, best], [(1 - level) / 2, (1 + level) / 2]) + optimism
@@ -83,7 +94,7 @@ def gain(
 
 
 def _resampled(sums: Floats, rows: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Mean difference of each candidate in each resample, (draws, candidates)."""
+    """Mean loss of each candidate in each resample, (draws, candidates)."""
     size = len(rows)
     chunk = max(1, _CELLS // size)
     parts = []

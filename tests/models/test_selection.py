@@ -50,6 +50,16 @@ def test_with_one_other_it_is_nearly_the_paired_interval() -> None:
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
 
 
+def test_of_errors_that_are_squared_the_root_is_compared() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=500)
+    table = np.array([(y - p) ** 2 for p in (np.zeros(500), 0.5 * y, 0.4 * y)])
+    found = gain(table, 0, total=np.sqrt, draws=DRAWS)
+    assert found.best == 1
+    assert found.difference == pytest.approx(-0.5 * np.sqrt(np.mean(y**2)))
+    assert found.low < found.difference < found.high
+
+
 def test_the_reference_stays_where_nothing_is_better() -> None:
     table = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.2, 0.2, 0.3]])
     found = gain(table, 0)

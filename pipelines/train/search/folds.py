@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models import metrics
+from models.judges import judge_of
 from pipelines.core.errors import NotReady
 from pipelines.train.split import EVENT_TIME, KNOWN_AT, Split
 
@@ -58,7 +58,7 @@ def forward(data: TrainingSet, params: TuneParams) -> list[Fold]:
     folds: list[Fold] = []
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         learnt = np.flatnonzero(known[:start] <= times[start]) if start < stop else np.empty(0, dtype=np.intp)
-        if len(np.unique(data.labels[learnt])) < 2:
+        if not len(learnt) or (data.task == "binary" and len(np.unique(data.labels[learnt])) < 2):
             raise NotReady(
                 f"target '{data.target}': fold {len(folds) + 1} of {params.folds} has {stop - start} rows, and"
                 f" {len(learnt)} of one class to learn from: bring more data, or lower tune.folds"
@@ -68,13 +68,12 @@ def forward(data: TrainingSet, params: TuneParams) -> list[Fold]:
 
 
 def losses(data: TrainingSet, folds: list[Fold], make: Callable[[], Estimator]) -> Iterator[Floats]:
-    """Log loss of each judged row, fold by fold; a fold is fitted when it is asked for."""
-    kinds = dict(data.features)
+    """The deciding loss of each judged row, fold by fold; a fold is fitted when it is asked for."""
+    kinds, judge = dict(data.features), judge_of(data.task)
     for fold in folds:
         estimator = make()
         estimator.fit(data.frame.iloc[fold.learnt], data.labels[fold.learnt], kinds=kinds)
-        p = estimator.predict_proba(data.frame.iloc[fold.judged])[:, 1]
-        yield metrics.losses(data.labels[fold.judged], p)
+        yield judge.losses(data.labels[fold.judged], estimator.expected(data.frame.iloc[fold.judged]))
 
 
 def clusters(data: TrainingSet, folds: list[Fold]) -> npt.NDArray[np.intp] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from models.judges import judge_of
 from pipelines.core.report import Report
 from pipelines.train.search import write
 
 if TYPE_CHECKING:
     from models.selection import Gain
+    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
     from pipelines.train.search.space import Values
 
@@ -24,7 +26,8 @@ class Found:
         kind: the estimator.
         present: values of `params.yaml`.
         best: values of the best trial; the present ones where none is better.
-        loss: mean log loss of the present values on the folds.
+        loss: of the present values on the folds.
+        task: of the target; its judge says what the loss is.
         gain: the best against the present.
         counts: trials by state.
         run_id: of the study in MLflow.
@@ -34,6 +37,7 @@ class Found:
     present: Values
     best: Values
     loss: float
+    task: Task
     gain: Gain
     counts: dict[str, int]
     run_id: str
@@ -49,6 +53,7 @@ class Found:
             "model": self.kind,
             "trials": self.counts["trials"],
             "pruned": self.counts["pruned"],
+            "measure": judge_of(self.task).loss,
             "present": round(self.loss, 5),
             "best": round(self.loss + self.gain.difference, 5),
             "best - present": round(self.gain.difference, 5),
@@ -75,7 +80,8 @@ class Outcome:
                 "present": one.present,
                 "best": one.best,
                 "better": one.better,
-                "logloss": {"present": one.loss, "difference": one.gain.difference, "optimism": one.gain.optimism}
+                "measure": judge_of(one.task).loss,
+                "loss": {"present": one.loss, "difference": one.gain.difference, "optimism": one.gain.optimism}
                 | {"low": one.gain.low, "high": one.gain.high, "level": LEVEL},
                 **one.counts,
                 "mlflow_run": one.run_id,
@@ -96,8 +102,9 @@ def tell(tenant: Tenant, target: str, outcome: Outcome) -> None:
             report.notes.append(f"{one.kind}: no trial is better than the present values")
             continue
         changed = ", ".join(f"{name} {one.present[name]:g} → {value:g}" for name, value in one.best.items())
+        words = judge_of(one.task).words
         sure = "better beyond chance" if one.better else "within chance"
-        report.notes.append(f"{one.kind}: {changed} ({one.gain.expected:+.4f} log loss expected, {sure})")
+        report.notes.append(f"{one.kind}: {changed} ({one.gain.expected:+.4f} {words} expected, {sure})")
     found = {one.kind: one.best for one in outcome.found if one.best != one.present}
     outcome.yaml = write.as_yaml(tenant.name, found) if found else ""
     others = [name for name in tenant.params.train.targets if name != target]

@@ -19,10 +19,17 @@ FEW = 4
 _GREY, _BLUE, _GREEN, _RED = "#9aa5b1", "#3b6fb6", "#2a7f62", "#c8641e"
 
 
-def draw(folder: Path, study: OptunaStudy, kind: str) -> None:
-    """Write `history.png`, and `importance.png` where there are enough trials, into `folder`."""
+def draw(folder: Path, study: OptunaStudy, kind: str, words: str) -> None:
+    """Write `history.png`, and `importance.png` where there are enough trials, into `folder`.
+
+    Args:
+        folder: made where it is missing.
+        study: whose trials are drawn.
+        kind: the estimator.
+        words: what the value of a trial is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / "history.png", lambda axes: _history(axes, study, kind))
+    _save(folder / "history.png", lambda axes: _history(axes, study, kind, words))
     shares = importances(study)
     if shares:
         _save(folder / "importance.png", lambda axes: _importance(axes, shares, kind))
@@ -39,7 +46,7 @@ def importances(study: OptunaStudy) -> dict[str, float]:
         return dict(optuna.importance.get_param_importances(study))
 
 
-def _history(axes: Any, study: OptunaStudy, kind: str) -> None:
+def _history(axes: Any, study: OptunaStudy, kind: str, words: str) -> None:
     """Every trial by its number, and the best so far; a pruned one stands at the mean of the folds it saw."""
     complete = {t.number: t for t in study.trials if t.state.name == "COMPLETE"}
     values = {number: float(trial.value or 0.0) for number, trial in complete.items()}
@@ -55,7 +62,7 @@ def _history(axes: Any, study: OptunaStudy, kind: str) -> None:
     low, top = min(values.values(), default=0.0), max(values.values(), default=1.0)
     room = max(top - low, 1e-4)
     axes.set_ylim(low - 0.1 * room, top + 0.3 * room)  # a pruned trial may lie far outside
-    _labelled(axes, f"Search of {kind}: log loss forward in time", "trial", "log loss")
+    _labelled(axes, f"Search of {kind}: {words} forward in time", "trial", words)
 
 
 def _importance(axes: Any, shares: dict[str, float], kind: str) -> None:

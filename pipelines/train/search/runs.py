@@ -34,7 +34,9 @@ _MOST = 50_000
 class Runs(Watcher):
     """The runs of one study. `run_id` is the study's own."""
 
-    def __init__(self, client: MlflowClient, tenant: Tenant, study: str, name: str, tags: dict[str, str]) -> None:
+    def __init__(
+        self, client: MlflowClient, tenant: Tenant, study: str, name: str, measure: str, tags: dict[str, str]
+    ) -> None:
         """Find the study's run, or make it.
 
         Args:
@@ -42,9 +44,10 @@ class Runs(Watcher):
             tenant: whose experiment the runs belong to.
             study: name of Optuna's study.
             name: of the run.
+            measure: name of what decides.
             tags: that all its runs bear.
         """
-        self._client = client
+        self._client, self._measure = client, measure
         self._experiment = experiment_id(client, tenant)
         self._tags = {**Origin(TUNE, name).tags(), STUDY: study, **tags}
         self._children: dict[int, str] = {}
@@ -90,17 +93,17 @@ class Runs(Watcher):
         self._log(run_id, params=values)
 
     def fold(self, number: int, place: int, loss: float) -> None:
-        """Its log loss on a fold, the first being 0."""
-        self._log(self._children[number], metrics={f"logloss.fold_{place + 1}": loss})
+        """Its loss on a fold, the first being 0."""
+        self._log(self._children[number], metrics={f"{self._measure}.fold_{place + 1}": loss})
 
     def ended(self, trial: FrozenTrial) -> None:
-        """Its state, and its log loss where all folds were judged."""
+        """Its state, and its loss where all folds were judged."""
         run_id = self._children.pop(trial.number)
-        folds = {f"logloss.{name}": loss for name, loss in trial.user_attrs.items() if name.startswith("fold_")}
+        folds = {f"{self._measure}.{name}": loss for name, loss in trial.user_attrs.items() if name.startswith("fold_")}
         held = self._client.get_run(run_id).data.metrics
         found = {name: loss for name, loss in folds.items() if name not in held}
         if trial.state.name == "COMPLETE":
-            found["logloss"] = float(trial.value or 0.0)
+            found[self._measure] = float(trial.value or 0.0)
         error = {ERROR: trial.user_attrs[ERROR]} if ERROR in trial.user_attrs else {}
         self._log(run_id, metrics=found, tags={STATE: trial.state.name, **error})
         self._client.set_terminated(run_id, "FAILED" if trial.state.name == "FAIL" else "FINISHED")

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from models import Estimator
-    from pipelines.core.params import RangeParams, TrainParams, TuneParams
+    from pipelines.core.params import RangeParams, Task, TrainParams, TuneParams
 
 Values = dict[str, int | float]
 _DIGITS = 4
@@ -49,11 +49,11 @@ def rounded(values: dict[str, Any]) -> Values:
     return {name: value if isinstance(value, int) else float(f"{value:.{_DIGITS}g}") for name, value in values.items()}
 
 
-def make(kind: str, train: TrainParams, values: Values, threads: int) -> Estimator:
+def make(kind: str, task: Task, train: TrainParams, values: Values, threads: int) -> Estimator:
     """An estimator as `train` would make it, with these values in place of its own."""
     from models.members import MEMBERS
 
-    given: dict[str, Any] = getattr(train, kind).model_dump() | values
+    given: dict[str, Any] = {"task": task, **getattr(train, kind).model_dump(), **values}
     if kind != "linear":
         given |= {"validation_share": train.validation_share, "seed": train.seed, "threads": threads}
     return MEMBERS[kind](**given)

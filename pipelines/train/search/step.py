@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.judges import judge_of
 from models.selection import gain
 from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.locks import exclusive
@@ -72,7 +73,7 @@ def tune(
 
     Args:
         tenant: whose models.
-        target: what is predicted; may be left out where the tenant has one.
+        target: what is predicted; None is the tenant's first.
         model: an estimator that `tune.space` names; None is each of them.
         budget: None is `tune.trials` of each.
         anew: read the training set from the lake again.
@@ -84,7 +85,7 @@ def tune(
         Busy: another search of this tenant is at work.
         ConfigError: an unknown target or model, or a folder or file that can't be written.
     """
-    target = _target(tenant, target)
+    [target, *_] = tenant.target(target)
     kinds = _kinds(tenant, model)
     path = tenant.home / "exp" / target / "training_set.parquet"
     outcome = Outcome(Report("tune", tenant.name))
@@ -110,6 +111,7 @@ class _Search:
 
     def __init__(self, tenant: Tenant, data: TrainingSet, client: MlflowClient, outcome: Outcome) -> None:
         self.tenant, self.data, self.client, self.notes = tenant, data, client, outcome.report.notes
+        self.measure = judge_of(data.task)
         self.folds: list[Fold] = folding.forward(data, tenant.params.tune)
         self.set = folding.digest(data, self.folds, {})
         self.home = tenant.home / "tune" / data.target
@@ -130,21 +132,10 @@ class _Search:
             study.set_user_attr(_SET, self.set)
         title = f"tune {tenant.model_name(self.data.target)} {kind} {self.data.as_of[:10]}"
         tags = {"tune.target": self.data.target, "tune.model": kind, "tune.set": self.set[:24]}
-        runs = Runs(self.client, tenant, name, title, tags)
+        runs = Runs(self.client, tenant, name, title, self.measure.loss, tags)
         judge = _Judge(self.data, self.folds, kind, tenant)
-        searched = Study(study, self.home / name, space.distributions(train, tune, kind), tune, train.seed, judge, runs)
-        present = space.present(train, tune, kind)
-        with runs.searching():
-            searched.end_halves()
-            runs.make_up(searched.finished())
-            held = searched.record_present(present)
-            if held is None:
-                self.notes.append(
-                    f"{kind}: the present values lie outside of tune.space.{kind}: the search starts blind"
-                )
-            _run(searched, budget, f"tune {kind}")
-            found = self._found(kind, searched, present, runs.run_id)
-            self._log(kind, study, found, runs)
+        ranges = space.distributions(train, tune, kind)
+        searched = Study(study, self.home / name, ranges, tune, train.seed, judge, self.measure.total, runs)
         return found
 
     def _recipe(self, kind: str) -> str:
@@ -185,12 +176,14 @@ class _Search:
             table.append(np.concatenate(list(study.judge(present))))
         seed, draws = self.tenant.params.train.seed, self.tenant.params.tune.draws
         groups = folding.clusters(self.data, self.folds)
-        told = gain(table, at, groups, draws=draws, level=LEVEL, seed=seed)
+        told = gain(table, at, groups, draws=draws, level=LEVEL, seed=seed, total=self.measure.total)
         best = present if told.best == at else trials[told.best].user_attrs[VALUES]
         counted = study.counted()
         states = [trial.state.name for trial in counted]
         counts = {"trials": len(counted), "pruned": states.count("PRUNED"), "failed": states.count("FAIL")}
-        return Found(kind, present, best, float(table[at].mean()), told, counts, run_id)
+        return Found(
+            kind, present, best, float(self.measure.total(table[at].mean())), self.data.task, told, counts, run_id
+        )
 
     def _log(self, kind: str, study: OptunaStudy, found: Found, runs: Runs) -> None:
         tune = self.tenant.params.tune
@@ -201,8 +194,8 @@ class _Search:
         params = {"model": kind, "folds": tune.folds, "rows": self.judged, **limits}
         told = found.gain
         metrics = {
-            "logloss": found.loss + told.difference,
-            "present_logloss": found.loss,
+            self.measure.loss: found.loss + told.difference,
+            f"present_{self.measure.loss}": found.loss,
             "difference": told.difference,
             "difference_low": told.low,
             "difference_high": told.high,
@@ -210,7 +203,7 @@ class _Search:
         }
         with tempfile.TemporaryDirectory(prefix="leadwise-") as scratch:
             folder = Path(scratch)
-            draw(folder / "plots", study, kind)
+            draw(folder / "plots", study, kind, self.measure.words)
             (folder / "best.yaml").write_text(as_yaml(self.tenant.name, {kind: found.best}), encoding="utf-8")
             runs.tell(params, metrics, folder)
 
@@ -226,7 +219,9 @@ class _Judge:
 
     def __call__(self, values: Values) -> Iterator[Floats]:
         train, threads = self.tenant.params.train, self.tenant.settings.threads
-        return folding.losses(self.data, self.folds, lambda: space.make(self.kind, train, values, threads))
+        return folding.losses(
+            self.data, self.folds, lambda: space.make(self.kind, self.data.task, train, values, threads)
+        )
 
 
 def _run(study: Study, budget: Budget, what: str) -> None:
@@ -244,16 +239,6 @@ def _trials(study: Study, left: int | None, ends: float | None, advance: Advance
         study.run()
         ran += 1
         advance(1)
-
-
-def _target(tenant: Tenant, name: str | None) -> str:
-    known = tenant.target(name)
-    if len(known) > 1:
-        raise ConfigError(
-            f"tenant '{tenant.name}' has several targets, and its estimators one set of parameters: name the target"
-            f" that they are tuned for with --target, one of {', '.join(known)}"
-        )
-    return known[0]
 
 
 def _kinds(tenant: Tenant, name: str | None) -> list[str]:

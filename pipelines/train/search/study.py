@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+    from models.selection import Total
     from pipelines.core.params import TuneParams
     from pipelines.train.search.space import Values
 
@@ -62,6 +63,7 @@ class Study:
         params: how.
         seed: of the search.
         judge: tells the losses of some values.
+        total: the measure that decides, of a mean loss.
         watcher: hears of every trial.
     """
 
@@ -71,6 +73,7 @@ class Study:
     params: TuneParams
     seed: int
     judge: Judge
+    total: Total
     watcher: Watcher
 
     def end_halves(self) -> None:
@@ -91,12 +94,12 @@ class Study:
         if not all(one._contains(one.to_internal_repr(values[key])) for key, one in self.space.items()):
             return None
         parts = list(self.judge(values))
-        of_folds = {f"fold_{place}": float(part.mean()) for place, part in enumerate(parts, 1)}
+        of_folds = {f"fold_{place}": self._measure(part) for place, part in enumerate(parts, 1)}
         self._save(f"present-{name}", np.concatenate(parts))
         with quiet():
             self.optuna.add_trial(
                 create_trial(
-                    value=float(np.concatenate(parts).mean()),
+                    value=self._measure(np.concatenate(parts)),
                     params=values,
                     distributions=self.space,
                     user_attrs={PRESENT: name, VALUES: values, **of_folds},
@@ -151,14 +154,14 @@ class Study:
             parts.append(part)
             for step, mean in enumerate(self._blocks([part]), place * self.params.blocks):
                 trial.report(mean, step)
-            trial.set_user_attr(f"fold_{place + 1}", float(part.mean()))
-            self.watcher.fold(trial.number, place, float(part.mean()))
+            trial.set_user_attr(f"fold_{place + 1}", self._measure(part))
+            self.watcher.fold(trial.number, place, self._measure(part))
             with quiet():
                 if place + 1 < self.params.folds and trial.should_prune():
                     return TrialState.PRUNED, None
         losses = np.concatenate(parts)
         self._save(str(trial.number), losses)
-        return TrialState.COMPLETE, float(losses.mean())
+        return TrialState.COMPLETE, self._measure(losses)
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that a budget counts: all but the present values and those that were cut short."""
@@ -190,11 +193,14 @@ class Study:
             return found
 
     def _in(self, states: tuple[Any, ...]) -> list[FrozenTrial]:
-        return self.optuna.get_trials(deepcopy=False, states=states)
+        return cast("list[FrozenTrial]", self.optuna.get_trials(deepcopy=False, states=states))
 
     def _blocks(self, parts: list[Floats]) -> list[float]:
         """Mean loss of each block of each fold: what a trial is compared by while it runs."""
         return [float(block.mean()) for part in parts for block in np.array_split(part, self.params.blocks)]
+
+    def _measure(self, losses: Floats) -> float:
+        return float(self.total(losses.mean()))
 
     def _save(self, name: str, losses: Floats) -> None:
         buffer = io.BytesIO()

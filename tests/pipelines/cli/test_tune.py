@@ -38,7 +38,7 @@ def test_for_a_person_and_for_a_program(tenant: Tenant, freeze: Freeze) -> None:
     [model] = found["models"]
     assert model["trials"] == 4
     assert model["better"] is True
-    assert model["logloss"]["low"] < model["logloss"]["difference"] < 0
+    assert model["loss"]["low"] < model["loss"]["difference"] < 0
     assert found["yaml"] in shown
     assert f"C {NAIVE['C']} → {model['best']['C']:g}" in shown
     assert NAIVE["C"] == load_params(tenant.settings.params)["demo"].train.linear.C  # nobody asked to write
