@@ -136,6 +136,16 @@ class _Search:
         judge = _Judge(self.data, self.folds, kind, tenant)
         ranges = space.distributions(train, tune, kind)
         searched = Study(study, self.home / name, ranges, tune, train.seed, judge, self.measure.total, runs)
+        present = space.present(train, tune, kind)
+        with runs.searching():
+            searched.end_halves()
+            runs.make_up(searched.finished())
+            held = searched.record_present(present)
+            if held is None:
+                self.notes.append(f"{kind}: the present values lie outside of tune.space.{kind}, and guide no trial")
+            _run(searched, budget, f"tune {kind}")
+            found = self._found(kind, searched, present, runs.run_id)
+            self._log(kind, study, found, runs)
         return found
 
     def _recipe(self, kind: str) -> str:
