@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import Json, Target, TenantName
+from pipelines.cli.options import Json, TenantName
 
 
 def tune(
     tenant: TenantName = "demo",
-    target: Target = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="What is predicted; the tenant's first when unset.", metavar="NAME")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", help="lightgbm, xgboost or linear; each of them when unset.", metavar="NAME"),
