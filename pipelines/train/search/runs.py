@@ -51,6 +51,7 @@ class Runs(Watcher):
         self._experiment = experiment_id(client, tenant)
         self._tags = {**Origin(TUNE, name).tags(), STUDY: study, **tags}
         self._children: dict[int, str] = {}
+        self._told = 0  # folds of the trial at work that MLflow knows of
         known = self._search(f"tags.`{STUDY}` = '{study}'")
         parents = [run.info.run_id for run in known if _PARENT not in run.data.tags]
         self.run_id = str(parents[0]) if parents else self._create(name, {})
@@ -66,7 +67,7 @@ class Runs(Watcher):
                 name = "present" if PRESENT in trial.user_attrs else f"trial {trial.number}"
                 self.begins(trial.number, trial.user_attrs[VALUES], name)
             else:
-                self._children[trial.number] = run.info.run_id
+                self._children[trial.number], self._told = run.info.run_id, 0
             self.ended(trial)
         for run in self._search(f"attributes.status = 'RUNNING' and tags.origin = '{TUNE}'"):
             if run.info.run_id != self.run_id:
@@ -89,19 +90,19 @@ class Runs(Watcher):
     def begins(self, number: int, values: Values, name: str) -> None:
         """A run for a trial, with its values."""
         run_id = self._create(name, {_PARENT: self.run_id, TRIAL: str(number), STATE: "RUNNING"})
-        self._children[number] = run_id
+        self._children[number], self._told = run_id, 0
         self._log(run_id, params=values)
 
     def fold(self, number: int, place: int, loss: float) -> None:
         """Its loss on a fold, the first being 0."""
         self._log(self._children[number], metrics={f"{self._measure}.fold_{place + 1}": loss})
+        self._told = place + 1
 
     def ended(self, trial: FrozenTrial) -> None:
         """Its state, and its loss where all folds were judged."""
         run_id = self._children.pop(trial.number)
-        folds = {f"{self._measure}.{name}": loss for name, loss in trial.user_attrs.items() if name.startswith("fold_")}
-        held = self._client.get_run(run_id).data.metrics
-        found = {name: loss for name, loss in folds.items() if name not in held}
+        folds = {name: loss for name, loss in trial.user_attrs.items() if name.startswith("fold_")}
+        found = {f"{self._measure}.{name}": loss for name, loss in list(folds.items())[self._told :]}
         if trial.state.name == "COMPLETE":
             found[self._measure] = float(trial.value or 0.0)
         error = {ERROR: trial.user_attrs[ERROR]} if ERROR in trial.user_attrs else {}
