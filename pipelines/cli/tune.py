@@ -16,7 +16,11 @@ def tune(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="lightgbm, xgboost or linear; each of them when unset.", metavar="NAME"),
+        typer.Option(
+            "--model",
+            help="lightgbm, xgboost, linear or network; each of them when unset, the network where it is a member.",
+            metavar="NAME",
+        ),
     ] = None,
     trials: Annotated[
         int | None,

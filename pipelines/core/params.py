@@ -150,6 +150,7 @@ class SpaceParams(Strict):
     lightgbm: dict[str, RangeParams] = Field({}, description="of train.lightgbm")
     xgboost: dict[str, RangeParams] = Field({}, description="of train.xgboost")
     linear: dict[str, RangeParams] = Field({}, description="of train.linear")
+    network: dict[str, RangeParams] = Field({}, description="of train.network")
 
     @model_validator(mode="after")
     def _known(self) -> "SpaceParams":

@@ -11,7 +11,6 @@ import pytest
 from models import Estimator, LeadScorer
 from models.base import TASKS, Task
 from models.inputs import InputError
-from models.mean import Mean
 from models.members import LightGBM, Linear, Network, XGBoost
 from models.metrics import auc
 
@@ -31,16 +30,9 @@ MAKERS: dict[str, Callable[[Task], Estimator]] = {
     "xgboost": lambda task: XGBoost(task, **TREES, max_depth=3),
     "linear": Linear,
     "network": lambda task: Network(task, epochs=3, units=(8,)),
-    "mean": lambda task: mean(task),
     "scorer": scorer,
 }
 ROWS = 500
-
-
-def mean(task: Task) -> Mean:
-    made = Mean([MAKERS["lightgbm"](task), MAKERS["linear"](task)])
-    made.task = task
-    return made
 
 
 # A network costs seconds where the others cost milliseconds: one task of it tells the same.

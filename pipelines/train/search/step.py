@@ -259,4 +259,7 @@ def _kinds(tenant: Tenant, name: str | None) -> list[str]:
         )
     if name is not None and name not in known:
         raise ConfigError(f"there is no model '{name}' to tune: {nearest(name, known)}")
-    return known if name is None else [name]
+    if name is not None:
+        return [name]
+    # A network costs a hundred times what the others do: whoever doesn't stack it has no use for its parameters.
+    return [kind for kind in known if kind != "network" or kind in tenant.params.train.scorer.members]

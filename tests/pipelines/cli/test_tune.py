@@ -74,7 +74,7 @@ def test_what_is_within_chance_is_written_by_force_alone(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--model", "forest"), "there is no model 'forest' to tune: choose one of lightgbm, linear, xgboost"),
+        (("--model", "forest"), "there is no model 'forest' to tune: choose one of lightgbm, linear, network, xgboost"),
         (("--target", "conversoin"), "tenant 'demo' has no target 'conversoin'"),
         ((), "tenant 'demo' has no data in"),
     ],
