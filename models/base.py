@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from models.inputs import Columns, Floats, InputError, Inputs, Kind
+from models.inputs import Columns, Floats, InputError, Inputs, Kind, is_missing
 
 SMALL = 512
 """Up to so many rows one thread predicts: starting more costs more than they save."""
@@ -179,12 +179,18 @@ def check_rows(
         times = np.asarray(event_time)
         if len(times) != rows:
             raise InputError(f"{len(times)} event times do not fit {rows} rows")
-        if np.asarray(times != times).any():  # NaT and NaN are unequal to themselves
+        if any(is_missing(one) for one in times) if times.dtype == object else np.asarray(times != times).any():
             raise InputError("an event time is missing: every row needs one, or none is given")
-        order = np.argsort(times, kind="stable")
+        try:
+            order = np.argsort(times, kind="stable")
+        except TypeError:
+            raise InputError("event times can't be put in order: give datetimes of one kind") from None
     if sample_weight is None:
         return None, order
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("weights must be numbers") from None
     if weights.shape != (rows,):
         raise InputError(f"{len(weights)} weights do not fit {rows} rows")
     if not (np.isfinite(weights) & (weights >= 0)).all():

@@ -17,6 +17,9 @@ Kind = Literal["numeric", "categorical", "boolean"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Floats = npt.NDArray[np.float64]
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers of a larger size count as infinite, which XGBoost's single precision makes of them."""
+
 
 class Columns(Protocol):
     """Anything that gives a column by its name: a pandas DataFrame, or a dict of sequences of equal length."""
@@ -45,7 +48,7 @@ class Inputs:
     """The inputs of an estimator, learnt from training data, in the training data's order.
 
     `encode` gives one float64 column each: numbers as they are, booleans as 0/1, categorical texts as their position in
-    `categories`. Missing, infinite and unseen values are NaN.
+    `categories`. Missing, infinite and unseen values are NaN, and so is a number beyond `LARGEST`.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
@@ -75,7 +78,13 @@ class Inputs:
         """
         given = dict(kinds or {})
         columns = []
-        for name in X.keys():  # noqa: SIM118 - iterating a mapping that may be a DataFrame
+        names = list(X.keys())
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"feature {twice!r} stands there {names.count(twice)} times: give each column its own name"
+            )
+        for name in names:
             kind = given.get(name) or infer_kind(X[name])
             categories = _texts(name, X[name]) if kind == "categorical" else ()
             columns.append(Column(str(name), kind, categories))
@@ -100,8 +109,8 @@ class Inputs:
             if column.kind == "categorical":
                 matrix[:, i] = _codes(values, self._lookups[column.name])
             else:
-                matrix[:, i] = _floats(column, values)
-        matrix[np.isinf(matrix)] = np.nan
+                numbers = _floats(column, values)
+                matrix[:, i] = np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
         return matrix
 
     def to_json(self) -> bytes:

@@ -121,7 +121,7 @@ def documented() -> list[list[str]]:
 def test_what_the_document_says(clone: Clone, tenant: Tenant) -> None:
     """Its commands, one after the other; in the end neither the registry nor the lake has moved."""
     before = registry(tenant), snapshots(tenant)
-    first, tries, looks, again = documented()
+    first, tries, looks, searches, again = documented()
     assert first.pop(0) == "source .venv/bin/activate"  # here the path is set otherwise
     for command in first:
         clone.run(command)
@@ -143,6 +143,11 @@ def test_what_the_document_says(clone: Clone, tenant: Tenant) -> None:
     assert "rows of" in shown["leadwise compare champion shallow --plot var/difference.png"]
     assert (clone.folder / "var" / "difference.png").stat().st_size > 5000
     assert "Calibration" in (clone.folder / "var/dvc/plots/index.html").read_text(encoding="utf-8")
+    listed = clone.run("leadwise experiments")
+    for command in searches:  # of three trials, where a person would take more
+        shorter = command.replace("--trials 40", "--trials 3").replace("--minutes 10", "--minutes 0.02")
+        assert "tune · demo" in clone.run(shorter.replace("tune --write", "tune --trials 3 --write"))
+    assert clone.run("leadwise experiments") == listed
     for command in again[:1]:
         assert "Running stage 'freeze'" in clone.run(command)
     assert (registry(tenant), snapshots(tenant)) == before

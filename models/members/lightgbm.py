@@ -102,7 +102,8 @@ class LightGBM(Boosted):
             reference=reference,
             feature_name=names,
             categorical_feature=self.inputs_.categorical,
-            params={"verbosity": -1, "num_threads": self.threads},
+            # With another leaf size than training asks for, the rows would be binned twice, and a "fatal" line printed.
+            params={"verbosity": -1, "num_threads": self.threads, "min_data_in_leaf": self.min_child_samples},
             free_raw_data=False,
         ).construct()
 

@@ -90,7 +90,7 @@ class Network(Estimator):
         # Batches of one shape, the same for folds of like size, since each shape is compiled anew: the oldest rows that
         # do not fill a batch are left out.
         batch = min(self.batch_rows, 2 ** max(4, int(np.log2(max(1, len(outcomes) // 20)))))
-        first = len(outcomes[:cut]) % batch
+        first = len(outcomes[:cut]) % batch if len(outcomes[:cut]) > batch else 0
         learnt = slice(first, cut)
         network, fresh = _compiled(
             (batch, design.shape[1]),

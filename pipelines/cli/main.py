@@ -23,6 +23,7 @@ from pipelines.cli import (
     services,
     state,
     steps,
+    tune,
     up,
 )
 from pipelines.cli.errors import FriendlyGroup
@@ -53,6 +54,7 @@ for group in (
     init,
     market,
     steps,
+    tune,
     replay,
     plan,
     serve,

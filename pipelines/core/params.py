@@ -2,10 +2,10 @@
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.source import Source as Source
@@ -146,6 +146,67 @@ class TrainParams(Strict):
     accept_leaks: tuple[str, ...] = Field((), description="features that may know much, for every target")
 
 
+class RangeParams(Strict):
+    """Where a parameter is looked for; whole numbers where the parameter is one."""
+
+    low: float = Field(description="lowest value that is tried")
+    high: float = Field(description="highest value that is tried")
+    log: bool = Field(False, description="steps by a factor instead of by a sum")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "RangeParams":
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError("a range needs low < high, and with log: true a low above 0")
+        return self
+
+
+class SpaceParams(Strict):
+    """Which parameters are searched, by their section of `train`; what is not named stays as it is."""
+
+    lightgbm: dict[str, RangeParams] = Field({}, description="of train.lightgbm")
+    xgboost: dict[str, RangeParams] = Field({}, description="of train.xgboost")
+    linear: dict[str, RangeParams] = Field({}, description="of train.linear")
+    network: dict[str, RangeParams] = Field({}, description="of train.network")
+
+    @model_validator(mode="after")
+    def _known(self) -> "SpaceParams":
+        for section in type(self).model_fields:
+            fields = _section(section).model_fields
+            for name, limits in getattr(self, section).items():
+                if name not in fields:
+                    raise ValueError(f"train.{section} has no '{name}' to search: {nearest(name, fields)}")
+                annotated: Any = Annotated[fields[name].annotation, fields[name]]
+                taken: TypeAdapter[Any] = TypeAdapter(annotated)
+                for end in (limits.low, limits.high):
+                    try:
+                        taken.validate_python(end)
+                    except ValidationError as error:
+                        why = error.errors()[0]["msg"]
+                        raise ValueError(f"train.{section}.{name} can't be {end:g}: {why}") from None
+        return self
+
+
+class TuneParams(Strict):
+    """The search of better parameters, `leadwise tune`."""
+
+    trials: int = Field(ge=1, description="of each estimator, where the command names no budget")
+    folds: int = Field(ge=2, description="stretches of time that a trial is judged on, each learnt from all before it")
+    first_share: float = Field(gt=0, lt=1, description="share of the training rows before the first of them")
+    blocks: int = Field(ge=1, description="parts of a fold; a trial is compared with the best one part by part")
+    prune_at: float = Field(ge=0, le=1, description="p-value of 'worse than the best' that ends a trial early; 0 never")
+    startup: int = Field(ge=1, description="trials drawn at random before the search follows what it found")
+    draws: int = Field(ge=100, description="resamples of the interval that decides")
+    space: SpaceParams
+
+
+def _section(name: str) -> type[BaseModel]:
+    """The model of a section of `train`."""
+    found = _model_of(TrainParams.model_fields[name].annotation)
+    if found is None:
+        raise TypeError(f"train.{name} is no section")
+    return found
+
+
 class PromoteParams(Strict):
     """When a challenger becomes champion."""
 
@@ -227,6 +288,7 @@ class TenantParams(Strict):
     quality: QualityParams
     features: FeaturesParams
     train: TrainParams
+    tune: TuneParams
     promote: PromoteParams
     score: ScoreParams
     monitor: MonitorParams
@@ -234,7 +296,7 @@ class TenantParams(Strict):
     simulate: SimulateParams | None = None
 
 
-_COMMON = ("quality", "features", "train", "promote", "score", "monitor", "retention")
+_COMMON = ("quality", "features", "train", "tune", "promote", "score", "monitor", "retention")
 
 
 def load_params(path: Path) -> dict[str, TenantParams]:

@@ -34,6 +34,12 @@ def test_a_tenant_changes_part_of_a_section_and_keeps_the_rest(tmp_path: Path) -
         ({"tenants": {"demo": {"sources": {"leads": {"pth": "x"}}}}}, ("did you mean 'path'?",)),
         ({"train": {"holdout_share": 2}}, ("'train.holdout_share'", "is 2", "less than 1")),
         ({"score": {"tiers": {"A": 0.1}}}, ("A > B > C",)),
+        ({"tune": {"space": {"linear": {"c": {"low": 1, "high": 2}}}}}, ("train.linear has no 'c'", "choose one of C")),
+        ({"tune": {"space": {"linear": {"C": {"low": 0, "log": False}}}}}, ("train.linear.C can't be 0",)),
+        ({"tune": {"space": {"lightgbm": {"subsample": {"high": 2}}}}}, ("subsample can't be 2", "less than or equal")),
+        ({"tune": {"space": {"xgboost": {"max_depth": {"high": 4.5}}}}}, ("max_depth can't be 4.5",)),
+        ({"tune": {"space": {"linear": {"C": {"low": 3, "high": 2}}}}}, ("needs low < high",)),
+        ({"tune": {"space": {"liner": {}}}}, ("did you mean 'linear'?",)),
         ({"tenants": {"demo": {"run": {"end": "2025-01-01"}}}}, ("must grow",)),
     ],
 )
