@@ -18,6 +18,7 @@ speaks of leads scored alike and not of the single one.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ USUAL_SPREAD, DOUBT = 0.5, 1.0
 WIDEST = 4.5
 """Largest spread, in log odds."""
 _NODES = 31
-_GRID = np.linspace(-16.0, 16.0, 641)
+_GRID = np.linspace(-18.0, 18.0, 1441)
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,22 @@ class Range:
         """
         reach = normal_reach(coverage)
         scores = np.asarray(raw, dtype=np.float64)
-        own = _expit(scores)
-        low = np.minimum(np.interp(scores, self.scores, self.low), own)
-        high = np.maximum(np.interp(scores, self.scores, self.high), own)
         width: Any = self.spread
         if not self.spread and disagreement is not None:
             width = np.asarray(disagreement, dtype=np.float64)
-        found = [
-            _expit(self._centre(low) - reach * width),
-            _expit(self._centre(high) + reach * width),
-        ]
+        # What depends on the score alone is worked out at some scores; between them it runs all but straight
+        at = np.union1d(_GRID, self.scores)
+        own = _expit(at)
+        low = self._centre(np.minimum(np.interp(at, self.scores, self.low), own))
+        high = self._centre(np.maximum(np.interp(at, self.scores, self.high), own))
+        found = np.empty((len(scores), 2))
+        found[:, 0] = _expit(np.interp(scores, at, low) - reach * width)
+        found[:, 1] = _expit(np.interp(scores, at, high) + reach * width)
         # The mean of a skewed distribution can lie beyond a quantile: at low coverage the probability stays inside
-        return np.column_stack([np.minimum(found[0], own), np.maximum(found[1], own)])
+        own = _expit(scores)
+        np.minimum(found[:, 0], own, out=found[:, 0])
+        np.maximum(found[:, 1], own, out=found[:, 1])
+        return found
 
     def to_json(self) -> bytes:
         """All fields as plain numbers."""
@@ -154,13 +159,14 @@ def _checked(raw: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike |
 def _cells(scores: Floats) -> npt.NDArray[np.intp]:
     """The cell, counted from 0 without gaps, of each score; equal scores share one."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, CELLS + 1)))
-    found = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, max(len(edges) - 2, 0))
-    return np.unique(found, return_inverse=True)[1].reshape(-1)
+    return np.unique(np.searchsorted(edges, scores, side="right"), return_inverse=True)[1].reshape(-1)
 
 
 def _venn_abers(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean score of each cell, and the two isotonic probabilities there."""
-    with np.errstate():  # the package sets numpy's error state for everyone when it is imported
+    # The package sets numpy's error state for everyone when it is imported, and warns of gaps that it meets by design
+    with np.errstate(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         from venn_abers.venn_abers import calc_p0p1
 
         cell = _cells(scores)
@@ -212,7 +218,7 @@ def _hermite() -> tuple[Floats, Floats]:
 
 
 def _expit(raw: Floats) -> Floats:
-    return cast(Floats, 1.0 / (1.0 + np.exp(-np.clip(raw, -500, 500))))
+    return 1.0 / (1.0 + np.exp(-np.clip(raw, -500, 500)))
 
 
 def _logit(p: Floats) -> Floats:
