@@ -1,13 +1,14 @@
 """Ranges of probabilities against simulated leads whose true probability is known."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from models import metrics
 from models.base import expit, logit
 from models.inputs import Floats, InputError
-from models.scorer.ranges import FEWEST_PAIRS, Range
+from models.scorer.ranges import FEWEST_PAIRS, Range, later_outcomes
 
 
 def leads(rng: np.random.Generator, n: int, spread: float) -> tuple[Floats, Floats]:
@@ -23,7 +24,12 @@ def learnt(seed: int, n: int = 20_000, spread: float = 1.0) -> Range:
     rng = np.random.default_rng(seed)
     raw, true = leads(rng, n, spread)
     raw, true, who = np.tile(raw, 2), np.tile(true, 2), np.tile(np.arange(n), 2)
-    return Range.learn(raw, rng.random(2 * n) < true, who)
+    return of_groups(raw, rng.random(2 * n) < true, who)
+
+
+def of_groups(raw: npt.ArrayLike, labels: npt.ArrayLike, who: npt.ArrayLike) -> Range:
+    """What rows in time order teach, all of them judged."""
+    return Range.learn(raw, labels, later_outcomes(labels, who))
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 1.5])
@@ -65,8 +71,32 @@ def test_a_score_that_knows_the_first_outcome_still_shows_the_spread() -> None:
         doubts.append(np.sqrt(belief @ traits**2 - (belief @ traits) ** 2).mean())
         outcomes.append(rng.random(n) < expit(-1.5 + own))
         belief *= np.where(outcomes[-1][:, None], chances, 1 - chances)
-    found = Range.learn(np.concatenate(raw), np.concatenate(outcomes), np.tile(np.arange(n), steps))
+    found = of_groups(np.concatenate(raw), np.concatenate(outcomes), np.tile(np.arange(n), steps))
     assert found.spread == pytest.approx(np.mean(doubts[:-1]), abs=0.12)
+
+
+def test_later_outcomes_are_those_of_the_same_lead() -> None:
+    found = later_outcomes([1, 0, 1, 1, 0, 0], ["a", "b", "a", "a", "a", "b"])
+    nothing = np.nan
+    np.testing.assert_array_equal(
+        found,
+        [
+            [1, 1, 0],
+            [0, nothing, nothing],
+            [1, 0, nothing],
+            [0, nothing, nothing],
+            [nothing, nothing, nothing],
+            [nothing, nothing, nothing],
+        ],
+    )
+
+
+def test_later_outcomes_need_not_be_judged_themselves() -> None:
+    rng = np.random.default_rng(13)
+    raw, true = leads(rng, 30_000, 1.0)
+    later = np.full((30_000, 3), np.nan)
+    later[:, 0] = rng.random(30_000) < true
+    assert Range.learn(raw, rng.random(30_000) < true, later).spread == pytest.approx(1.0, abs=0.15)
 
 
 def test_leads_that_do_not_differ_have_a_small_spread() -> None:
@@ -97,7 +127,7 @@ def test_disagreement_widens_where_the_spread_is_not_known() -> None:
     plain = Range.learn(raw, labels)
     wide, narrow = (np.diff(plain.interval(raw, 0.9, np.full(2_000, d)), axis=1) for d in (0.5, 0.0))
     assert (wide > narrow).all()
-    known = Range.learn(np.tile(raw, 2), np.tile(labels, 2), np.tile(np.arange(2_000), 2))
+    known = of_groups(np.tile(raw, 2), np.tile(labels, 2), np.tile(np.arange(2_000), 2))
     np.testing.assert_array_equal(known.interval(raw, 0.9, np.full(2_000, 0.5)), known.interval(raw))
 
 
@@ -120,7 +150,7 @@ def test_state_comes_back_the_same() -> None:
 @pytest.mark.parametrize("labels", [[1.0], [0.0] * 20, [0.0, 1.0] * 10])
 def test_few_rows_or_one_outcome_give_a_wide_range_rather_than_an_error(labels: list[float]) -> None:
     raw = np.linspace(-1, 1, len(labels))
-    found = Range.learn(raw, labels, np.zeros(len(labels)))
+    found = of_groups(raw, labels, np.zeros(len(labels)))
     assert found.pairs < FEWEST_PAIRS
     assert found.spread == 0
     low, high = found.interval(raw).T
@@ -140,7 +170,7 @@ def test_the_order_of_groups_and_their_type_do_not_matter() -> None:
     raw, true = leads(rng, 1_000, 1.0)
     raw, labels, who = np.tile(raw, 3), rng.random(3_000) < np.tile(true, 3), np.tile(np.arange(1_000), 3)
     as_texts = np.array([f"lead {one * 7919 % 1_000}" for one in who])
-    assert Range.learn(raw, labels, who).spread == pytest.approx(Range.learn(raw, labels, as_texts).spread, rel=1e-6)
+    assert of_groups(raw, labels, who).spread == pytest.approx(of_groups(raw, labels, as_texts).spread, rel=1e-6)
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0])
@@ -151,7 +181,9 @@ def test_a_coverage_out_of_range_is_refused(coverage: float) -> None:
 
 def test_rows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="3 groups do not fit 4 rows"):
-        Range.learn(np.zeros(4), np.zeros(4), np.zeros(3))
+        later_outcomes(np.zeros(4), np.zeros(3))
+    with pytest.raises(InputError, match="later outcomes must be 3 for each of 4 rows"):
+        Range.learn(np.zeros(4), np.zeros(4), np.zeros(4))
     with pytest.raises(InputError, match="make no range"):
         Range.learn(np.zeros(4), np.zeros(3))
     with pytest.raises(InputError, match="must be finite"):
