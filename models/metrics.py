@@ -88,6 +88,29 @@ def difference_interval(
     return float(low), float(high)
 
 
+def coverage(values: npt.ArrayLike, interval: npt.ArrayLike) -> float:
+    """Share of values within their intervals (n, 2), the ends included; of true probabilities within ranges too."""
+    truth, ends = _ends(values, interval)
+    return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
+
+
+def winkler(values: npt.ArrayLike, interval: npt.ArrayLike, coverage: float = 0.9) -> float:
+    """Mean interval score (Winkler 1972) of intervals (n, 2) of this coverage, in units of the value; less is better.
+
+    A row's score is its interval's width, and 2 / (1 - coverage) times how far the value lies outside.
+    """
+    truth, ends = _ends(values, interval)
+    outside = np.maximum(ends[:, 0] - truth, 0.0) + np.maximum(truth - ends[:, 1], 0.0)
+    return float((ends[:, 1] - ends[:, 0] + 2.0 / (1.0 - coverage) * outside).mean())
+
+
+def _ends(values: npt.ArrayLike, interval: npt.ArrayLike) -> tuple[Floats, Floats]:
+    truth, ends = np.asarray(values, dtype=np.float64), np.asarray(interval, dtype=np.float64)
+    if ends.shape != (len(truth), 2) or not len(truth):
+        raise ValueError(f"metrics need two ends for each of at least one value: {truth.shape}, {ends.shape}")
+    return truth, ends
+
+
 def _arrays(y: npt.ArrayLike, p: npt.ArrayLike) -> tuple[Floats, Floats]:
     labels, scores = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
     if labels.shape != scores.shape or not len(labels):

@@ -6,16 +6,15 @@ Johansson 2020), between whose middles they run straight. Where values pile up a
 no lower end stands below it, nor in the gap above it.
 
 Two things follow the market. Older residuals weigh less, by the half-life that did best on rows later than those it was
-learnt from. And where intervals learnt on earlier rows covered too little of later ones, wider quantiles are asked for:
-those that would have covered enough, with a margin of one standard deviation of what coverage moved from one stretch of
-time to the next beyond chance. They are never narrower than wanted.
+learnt from. And where intervals learnt on earlier rows covered too little of later ones, the newest of these counting
+most, wider quantiles are asked for: those that would have covered enough. They are never narrower than wanted.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +27,13 @@ STRETCHES = 5
 """Parts of the rows, in time order: each but the first is judged by what the earlier ones taught."""
 FEWEST_ROWS = 200
 """With fewer rows nothing is learnt of time: quantiles are those of all rows, as wanted."""
-HALF_LIVES = (float("inf"), 1.0, 0.5, 0.25)
-"""Candidates, as shares of the rows; a shorter one has to lower the interval score of every stretch, and the mean by
-more than `MARGIN`."""
+HALF_LIVES = (float("inf"), 1.0, 0.5, 0.25, 0.125)
+"""Candidates, as shares of the rows; a shorter one has to lower the interval score of all stretches but one, and the
+mean by more than `MARGIN`."""
 MARGIN = 0.01
 PILE = 0.01
 """From so large a share of rows at the least value, that value bounds intervals."""
-SLACK = 0.1
+SLACK = 0.03
 """Share of the median residual added to every difficulty, so that none is nothing."""
 TAILS = np.array([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, *np.arange(0.02, 0.5, 0.01), 0.5])
 LEVELS = np.concatenate([TAILS, 1 - TAILS[-2::-1]])
@@ -91,7 +90,7 @@ class Intervals:
         best = HALF_LIVES[0]
         for half_life in HALF_LIVES[1:]:
             ours, usual = found[half_life][1], found[best][1]
-            if (ours <= usual).all() and ours.mean() < (1 - MARGIN) * usual.mean():
+            if (ours <= usual).sum() >= STRETCHES - 2 and ours.mean() < (1 - MARGIN) * usual.mean():
                 best = half_life
         return cls._at(rows, best, found[best][0])
 
@@ -202,7 +201,9 @@ class _Rows:
             if not np.isfinite(array).all():
                 raise InputError(f"{name} must be finite, not {array[~np.isfinite(array)][0]}")
         kept = arrays[3] > 0
-        return cls(*(array[kept] for array in arrays)) if kept.any() else cls(*arrays[:3], np.ones(n))
+        if not kept.any():
+            raise InputError("all weights are 0: there is no row to learn from")
+        return cls(arrays[0][kept], arrays[1][kept], arrays[2][kept], arrays[3][kept])
 
     def part(self, start: int, end: int) -> _Rows:
         return _Rows(*(getattr(self, field.name)[start:end] for field in fields(self)))
@@ -224,7 +225,7 @@ class _Rows:
 def _walk(rows: _Rows, half_life: float) -> tuple[Floats, Floats]:
     """Levels that gave each of `WANTED` on later stretches, and the interval score of 90 % ones on each of these."""
     edges = np.linspace(0, len(rows.values), STRETCHES + 1).astype(int)
-    covered, scores, sizes = [], [], []
+    covered, scores = [], []
     for start, end in zip(edges[1:-1], edges[2:], strict=True):
         known, later = Intervals._at(rows.part(0, start), half_life, WANTED), rows.part(start, end)
         ends = [known._of_level(later.predicted, level, later.difficulty) for level in WANTED]
@@ -233,12 +234,7 @@ def _walk(rows: _Rows, half_life: float) -> tuple[Floats, Floats]:
         low, high = ends[int(np.flatnonzero(WANTED == 0.9)[0])].T
         outside = np.maximum(low - later.values, 0) + np.maximum(later.values - high, 0)
         scores.append(np.average(high - low + 20 * outside, weights=later.weights))
-        sizes.append(end - start)
-    share = np.array(covered)
-    mean = share.mean(axis=0)
-    chance = mean * (1 - mean) / np.mean(sizes)
-    moved = np.sqrt(np.maximum(share.var(axis=0, ddof=1) - 2 * chance, 0))
-    reached = np.maximum.accumulate(mean - moved)
+    reached = np.maximum.accumulate(np.average(covered, axis=0, weights=2.0 ** np.arange(len(covered))))
     needed = np.interp(WANTED, np.concatenate([reached, [1.0]]), np.concatenate([WANTED, [1.0]]))
     return np.maximum(needed, WANTED), np.array(scores)
 
@@ -263,4 +259,4 @@ def _quantiles(scaled: Floats, weights: Floats) -> Floats:
     upper = np.minimum(np.searchsorted(mass, LEVELS * total * (1 - 1e-12)), n - 1)
     below = mass[-1] - mass + weights[order]  # of the rows from here on
     lower = n - 1 - np.minimum(np.searchsorted(below[::-1], (1 - LEVELS) * total * (1 - 1e-12)), n - 1)
-    return values[np.where(LEVELS < 0.5, np.minimum(lower, upper), np.maximum(lower, upper))]
+    return cast(Floats, values[np.where(LEVELS < 0.5, np.minimum(lower, upper), np.maximum(lower, upper))])

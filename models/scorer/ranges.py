@@ -1,14 +1,14 @@
 """The range of a probability: how far the true one may lie from the calibrated one.
 
 A single outcome does not show how much leads of one score differ; several outcomes of one lead do. Where rows say whose
-they are, the spread between leads is measured: two consecutive outcomes of a lead are looked at from the first one's
-score alone,
+they are, the spread between leads is measured: an outcome and those of the same lead that come next are looked at from
+the first one's score alone,
 
-    y_1, y_2 ~ Bernoulli(expit(a + b * score_1 + u)),   u ~ N(0, spread^2),
+    y_1, y_2, ... ~ Bernoulli(expit(a + b * score_1 + u)),   u ~ N(0, spread^2),
 
-by maximum likelihood with Gauss-Hermite quadrature. The second outcome has to be seen from the first one's score: a
-later score knows the first outcome (through features such as the rate of reactions), and leads that react to their own
-past would then look as if they hardly differed.
+by maximum likelihood with Gauss-Hermite quadrature. Later outcomes have to be seen from the first one's score: a later
+score knows the first outcome (through features such as the rate of reactions), and leads that react to their own past
+would then look as if they hardly differed.
 
 Around that stands the Venn-Abers range (Vovk & Petej 2014): what the calibration rows leave open about the mean of
 leads of one score. Without rows of the same lead it is all there is, widened by the disagreement of members; it then
@@ -18,6 +18,7 @@ speaks of leads scored alike and not of the single one.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -28,14 +29,16 @@ from models.inputs import Floats, InputError
 
 CELLS = 256
 """Scores are put together into at most so many cells of equal mass before anything is learnt from them."""
+LATER = 3
+"""So many outcomes that come next are looked at: more are surer of the spread, fewer know less of how leads change."""
 FEWEST_PAIRS = 200
-"""Fewer pairs of outcomes of one lead say nothing about a spread."""
+"""Fewer rows with a later outcome of the same lead say nothing about a spread."""
 USUAL_SPREAD, DOUBT = 0.5, 1.0
 """Median and width (of the logarithm) of what is believed of the spread before pairs are seen: it weighs like a row."""
 WIDEST = 4.5
 """Largest spread, in log odds."""
 _NODES = 31
-_GRID = np.linspace(-16.0, 16.0, 641)
+_GRID = np.linspace(-18.0, 18.0, 1441)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Range:
 
     Attributes:
         spread: standard deviation, in log odds, between leads of the same score; 0 where it is not known.
-        pairs: pairs of outcomes it was learnt from.
+        pairs: rows with a later outcome of the same lead that it was learnt from.
         scores: rising log odds of the Venn-Abers cells.
         low: probability of 1 at these scores if one more row there were a 0.
         high: the same if it were a 1; at least `low`.
@@ -61,15 +64,15 @@ class Range:
         cls,
         raw: npt.ArrayLike,
         labels: npt.ArrayLike,
-        groups: npt.ArrayLike | None = None,
+        later: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
     ) -> Range:
-        """Learn from rows in time order.
+        """Learn from judged rows.
 
         Args:
             raw: out-of-fold log odds (n,), calibrated as those that `interval` will get.
             labels: 0/1 (n,).
-            groups: whose row it is (n,), of any kind that sorts; None where unknown.
+            later: what `later_outcomes` says of these rows (n, `LATER`); None where nobody knows whose they are.
             weights: not negative (n,), for the spread only; None weighs all alike.
 
         Raises:
@@ -77,12 +80,18 @@ class Range:
         """
         scores, outcomes, weighing = _checked(raw, labels, weights)
         cells, low, high = _venn_abers(scores, outcomes)
-        first, second = _pairs(groups, len(scores))
-        spread = 0.0
-        if len(first) >= FEWEST_PAIRS:
-            ones = outcomes[first] + outcomes[second]
-            spread = _spread(scores[first], ones, weighing[first])
-        return cls(spread, len(first), cells, low, high)
+        if later is None:
+            return cls(0.0, 0, cells, low, high)
+        follow = np.asarray(later, dtype=np.float64)
+        if follow.shape != (len(scores), LATER):
+            raise InputError(f"later outcomes must be {LATER} for each of {len(scores)} rows, not {follow.shape}")
+        again = np.isfinite(follow).any(axis=1) & (weighing > 0)
+        pairs = int(again.sum())
+        if pairs < FEWEST_PAIRS:
+            return cls(0.0, pairs, cells, low, high)
+        together = np.column_stack([outcomes, follow])[again]
+        ones, seen = np.nansum(together, axis=1), np.isfinite(together).sum(axis=1)
+        return cls(_spread(scores[again], ones, seen, weighing[again]), pairs, cells, low, high)
 
     def interval(self, raw: npt.ArrayLike, coverage: float = 0.9, disagreement: npt.ArrayLike | None = None) -> Floats:
         """Lower and upper probability (n, 2) of each row; the calibrated probability lies within.
@@ -98,18 +107,22 @@ class Range:
         """
         reach = normal_reach(coverage)
         scores = np.asarray(raw, dtype=np.float64)
-        own = _expit(scores)
-        low = np.minimum(np.interp(scores, self.scores, self.low), own)
-        high = np.maximum(np.interp(scores, self.scores, self.high), own)
         width: Any = self.spread
         if not self.spread and disagreement is not None:
             width = np.asarray(disagreement, dtype=np.float64)
-        found = [
-            _expit(self._centre(low) - reach * width),
-            _expit(self._centre(high) + reach * width),
-        ]
+        # What depends on the score alone is worked out at some scores; between them it runs all but straight
+        at = np.union1d(_GRID, self.scores)
+        own = _expit(at)
+        low = self._centre(np.minimum(np.interp(at, self.scores, self.low), own))
+        high = self._centre(np.maximum(np.interp(at, self.scores, self.high), own))
+        found = np.empty((len(scores), 2))
+        found[:, 0] = _expit(np.interp(scores, at, low) - reach * width)
+        found[:, 1] = _expit(np.interp(scores, at, high) + reach * width)
         # The mean of a skewed distribution can lie beyond a quantile: at low coverage the probability stays inside
-        return np.column_stack([np.minimum(found[0], own), np.maximum(found[1], own)])
+        own = _expit(scores)
+        np.minimum(found[:, 0], own, out=found[:, 0])
+        np.maximum(found[:, 1], own, out=found[:, 1])
+        return found
 
     def to_json(self) -> bytes:
         """All fields as plain numbers."""
@@ -130,6 +143,29 @@ class Range:
         nodes, weights = _hermite()
         means = _expit(_GRID[:, None] + self.spread * nodes) @ weights
         return np.interp(_logit(p), _logit(means), _GRID)
+
+
+def later_outcomes(labels: npt.ArrayLike, groups: npt.ArrayLike) -> Floats:
+    """The next outcomes of each row's own lead (n, `LATER`), the nearest first; NaN where there is none any more.
+
+    Args:
+        labels: 0/1 of all rows, in time order (n,), judged or not.
+        groups: whose row it is (n,), of any kind that sorts.
+
+    Raises:
+        InputError: groups that do not fit the labels.
+    """
+    outcomes = np.asarray(labels, dtype=np.float64)
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    if len(codes) != len(outcomes):
+        raise InputError(f"{len(codes)} groups do not fit {len(outcomes)} rows")
+    order = np.argsort(codes, kind="stable")
+    found = np.full((len(codes), LATER), np.nan)
+    for step in range(1, min(LATER, len(codes) - 1) + 1):
+        here, there = order[:-step], order[step:]
+        same = codes[here] == codes[there]
+        found[here[same], step - 1] = outcomes[there[same]]
+    return found
 
 
 def normal_reach(coverage: float) -> float:
@@ -154,13 +190,14 @@ def _checked(raw: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike |
 def _cells(scores: Floats) -> npt.NDArray[np.intp]:
     """The cell, counted from 0 without gaps, of each score; equal scores share one."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, CELLS + 1)))
-    found = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, max(len(edges) - 2, 0))
-    return np.unique(found, return_inverse=True)[1].reshape(-1)
+    return np.unique(np.searchsorted(edges, scores, side="right"), return_inverse=True)[1].reshape(-1)
 
 
 def _venn_abers(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean score of each cell, and the two isotonic probabilities there."""
-    with np.errstate():  # the package sets numpy's error state for everyone when it is imported
+    # The package sets numpy's error state for everyone when it is imported, and warns of gaps that it meets by design
+    with np.errstate(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         from venn_abers.venn_abers import calc_p0p1
 
         cell = _cells(scores)
@@ -172,31 +209,20 @@ def _venn_abers(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]
     return _logit(at), np.minimum(at_p0, at_p1), np.maximum(at_p0, at_p1)
 
 
-def _pairs(groups: npt.ArrayLike | None, rows: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Positions of each row that has a next one of the same group, and of that next one."""
-    if groups is None:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-    if len(codes) != rows:
-        raise InputError(f"{len(codes)} groups do not fit {rows} rows")
-    order = np.argsort(codes, kind="stable")
-    again = np.flatnonzero(codes[order][1:] == codes[order][:-1])
-    return order[again], order[again + 1]
-
-
-def _spread(scores: Floats, ones: Floats, weights: Floats) -> float:
-    """Standard deviation of leads' log odds around their score, from how often 0, 1 or 2 outcomes of two were 1."""
+def _spread(scores: Floats, ones: Floats, seen: Floats, weights: Floats) -> float:
+    """Standard deviation of leads' log odds around their score, from how many of so many outcomes were 1."""
     from scipy.optimize import minimize
 
     cell = _cells(scores)
     rows = np.bincount(cell, weights)
-    counts = np.stack([np.bincount(cell, weights * (ones == k), minlength=len(rows)) for k in (0, 1, 2)])
     means = np.bincount(cell, weights * scores) / np.maximum(rows, 1e-12)
+    kinds = sorted({(int(k), int(n)) for k, n in np.unique(np.column_stack([ones, seen]), axis=0)})
+    counts = np.stack([np.bincount(cell, weights * ((ones == k) & (seen == n)), minlength=len(rows)) for k, n in kinds])
     nodes, mass = _hermite()
 
     def loss(theta: Floats) -> float:
         p = _expit((theta[0] + theta[1] * means)[:, None] + np.exp(theta[2]) * nodes)
-        chances = np.stack([(1 - p) ** 2 @ mass, p * (1 - p) @ mass, p**2 @ mass])
+        chances = np.stack([(p**k * (1 - p) ** (n - k)) @ mass for k, n in kinds])
         belief = ((theta[2] - np.log(USUAL_SPREAD)) / DOUBT) ** 2 / 2
         return float(belief - (counts * np.log(np.maximum(chances, 1e-300))).sum())
 
@@ -212,7 +238,7 @@ def _hermite() -> tuple[Floats, Floats]:
 
 
 def _expit(raw: Floats) -> Floats:
-    return cast(Floats, 1.0 / (1.0 + np.exp(-np.clip(raw, -500, 500))))
+    return 1.0 / (1.0 + np.exp(-np.clip(raw, -500, 500)))
 
 
 def _logit(p: Floats) -> Floats:

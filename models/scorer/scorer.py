@@ -16,6 +16,7 @@ from models.inputs import Columns, Floats, InputError, Inputs, Kind
 from models.members import MEMBERS
 from models.members.boosted import Boosted, Loss
 from models.scorer.folds import Fold, forward, recency, shuffled
+from models.scorer.ranges import later_outcomes
 from models.scorer.reasons import Explanation, explained
 from models.scorer.stack import Stack, stacked
 from models.scorer.trial import Ground, Trial, final, tried
@@ -169,7 +170,7 @@ class LeadScorer(Estimator):
             raw,
             ground.labels[rows],
             None if ground.counting is None else ground.counting[rows],
-            None if self._groups is None else self._groups[rows],
+            None if self._groups is None else later_outcomes(ground.labels, self._groups)[rows],
             seed=self.seed,
             threads=self.threads,
         )

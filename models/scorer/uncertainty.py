@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy.typing as npt
 
 from models.base import Task
 from models.inputs import Floats, Inputs
@@ -33,7 +30,7 @@ class Uncertainty:
         raw: Floats,
         outcomes: Floats,
         weights: Floats | None,
-        groups: npt.NDArray[Any] | None,
+        later: Floats | None,
         *,
         seed: int,
         threads: int,
@@ -47,12 +44,12 @@ class Uncertainty:
             raw: out-of-fold raw predictions of these rows.
             outcomes: what came.
             weights: of the rows; None weighs all alike.
-            groups: whose row each is; None where unknown.
+            later: see `later_outcomes`; None where nobody knows whose the rows are.
             seed: of what draws.
             threads: for learning.
         """
         if task == "binary":
-            return cls(Range.learn(raw, outcomes, groups, weights))
+            return cls(Range.learn(raw, outcomes, later, weights))
         found = Difficulty.learn(inputs, matrix, raw, outcomes, weights, seed=seed, threads=threads)
         difficulty, unseen = (None, None) if found is None else found
         return cls(Intervals.learn(raw, outcomes, unseen, weights), difficulty)
