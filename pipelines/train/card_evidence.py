@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from models.inputs import Floats, InputError
 from pipelines.registry.leaks import accepted
@@ -147,11 +148,11 @@ def _meaning(data: TrainingSet) -> str:
 
 
 def _clusters(data: TrainingSet) -> Ints | None:
-    """A number for each entity of the holdout, so that its rows are drawn together; the entity itself stays out."""
+    """A number for each entity of the holdout in the order of first appearance, so that its rows are drawn together."""
     if data.keys is None:
         return None
-    entities = data.keys.column(0).to_numpy()[data.parts.holdout]
-    return np.asarray(np.unique(entities.astype(str), return_inverse=True)[1], dtype=np.intp)
+    entities = data.keys.column(0).take(pa.array(data.parts.holdout)).combine_chunks()
+    return np.asarray(entities.dictionary_encode().indices.to_numpy(), dtype=np.intp)
 
 
 def _intervals(training: Training) -> dict[float, Floats]:
