@@ -25,7 +25,7 @@ BINS, BIN_ROWS = 10, 60
 """At most so many bins, each of at least so many rows (as they weigh)."""
 STRETCHES = 5
 """Parts of the rows, in time order: each but the first is judged by what the earlier ones taught."""
-FEWEST_ROWS = 200
+FEWEST_ROWS = 1000
 """With fewer rows nothing is learnt of time: quantiles are those of all rows, as wanted."""
 HALF_LIVES = (float("inf"), 1.0, 0.5, 0.25, 0.125)
 """Candidates, as shares of the rows; a shorter one has to lower the interval score of all stretches but one, and the

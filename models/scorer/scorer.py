@@ -169,7 +169,7 @@ class LeadScorer(Estimator):
             ground.matrix[rows],
             raw,
             ground.labels[rows],
-            None if ground.counting is None else ground.counting[rows],
+            None if ground.weights is None else ground.weights[rows],
             None if self._groups is None else later_outcomes(ground.labels, self._groups)[rows],
             seed=self.seed,
             threads=self.threads,

@@ -18,6 +18,7 @@ TASKS = {
     "rolling": "rolling",
     "spend": "spend",
     "market": "market",
+    "range": "demo_range",
     "fit": "fitting",
     "score": "scoring",
 }

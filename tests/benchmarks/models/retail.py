@@ -24,6 +24,9 @@ HISTORY = timedelta(days=30)
 """Days of invoices that a training cut-off must have behind it."""
 CUT_OFFS = (date(2011, 5, 1), date(2011, 7, 1), date(2011, 9, 1))
 """A cut-off before April has no training rows: labels take 90 days, features 30, and invoices begin in December."""
+SCORER = {"loss": "absolute", "forward_share": 0.7, "horizon": 0.1}
+"""How a `LeadScorer` learns this: the median of spend; a model serves a month of some ten, so folds are a tenth long;
+with two cut-offs to learn from at first, most rows have to be judged, or too few residuals are left for intervals."""
 
 FEATURES = """
     with past as (

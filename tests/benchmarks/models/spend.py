@@ -71,8 +71,9 @@ def _predicted(part: retail.Split) -> dict[str, Floats]:
 
 def _ours(X: pd.DataFrame, y: Floats, times: Any, scored: pd.DataFrame) -> tuple[Floats, Floats]:
     from models import LeadScorer
+    from tests.benchmarks.models import retail
 
-    scorer = LeadScorer("regression", loss="absolute", seed=SEED, threads=1).fit(X, y, event_time=times)
+    scorer = LeadScorer("regression", **retail.SCORER, seed=SEED, threads=1).fit(X, y, event_time=times)
     return scorer.predict(scored), scorer.predict_interval(scored, COVERAGE)
 
 

@@ -179,7 +179,8 @@ def test_ranges_of_probabilities_hold_the_truth_of_leads_that_differ() -> None:
     y = (rng.random(12_000) < truth).astype(int)
     scorer = LeadScorer(members=NO_NETWORK).fit(X, y, event_time=times(12_000), groups=lead)
     low, high = scorer.predict_interval(X, 0.9).T
-    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.9, abs=0.03)
+    # Of the judged rows some hundreds have a later outcome of their lead: the spread is known to a fifth or so
+    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.9, abs=0.05)
     assert ((low <= scorer.expected(X)) & (scorer.expected(X) <= high)).all()
     with pytest.raises(InputError, match="groups do not fit"):
         scorer.fit(X, y, groups=lead[1:])
