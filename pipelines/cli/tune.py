@@ -18,7 +18,7 @@ def tune(
         str | None,
         typer.Option(
             "--model",
-            help="lightgbm, xgboost, linear or network; each of them when unset, the network where it is a member.",
+            help="lightgbm, xgboost, linear or network; each when unset, the network where it is a member.",
             metavar="NAME",
         ),
     ] = None,

@@ -235,8 +235,8 @@ def test_a_heavier_row_counts_for_more(make: Callable[[], Estimator], task: Task
     found = [
         make().fit(both.iloc[rows], contrary[rows], sample_weight=one[rows]).expected(X) for one in (heavy, heavy[::-1])
     ]
-    assert np.corrcoef(found[0], X["amount"])[0, 1] > 0.5
-    assert np.corrcoef(found[1], X["amount"])[0, 1] < -0.5
+    assert np.corrcoef(found[0], X["amount"])[0, 1] > 0.3
+    assert np.corrcoef(found[1], X["amount"])[0, 1] < -0.3
 
 
 @pytest.mark.parametrize(
