@@ -135,9 +135,7 @@ def test_columns_of_other_targets_are_added_when_they_come(make_tenant: MakeTena
     lake = Lake(tenant)
     interval = Interval.day(date(2026, 1, 2))
     write_scores(lake, "conversion", "2026-01-01", [rows(tenant, 1, {"a": 0.1})])
-    given = {
-        name: value[0].as_py() for name, value in zip(SCHEMA.names, rows(tenant, 2, {"b": 0.2}).columns, strict=True)
-    }
+    [given] = rows(tenant, 2, {"b": 0.2}).to_pylist()
     columns = {**given, "churn": pa.array([0.03]), "churn_version": "5"}
     wider = score_rows(tenant, interval, "conversion", pa.array(["b"]), columns, ["churn"])
     write_scores(lake, "conversion", "2026-01-02", [wider], beside=["churn"])
