@@ -165,7 +165,11 @@ def _judge(
         sizes = {"reference_rows": len(reference), "current_rows": len(current), "left_out": [*left_out, *fresh]}
         verdict.write_text(json.dumps({**head, **drift.to_dict(), **sizes}, indent=1) + "\n", encoding="utf-8")
     _write(lake, interval, target, str(champion.version), drift)
-    _tell(tenant, target, drift, min(len(reference), len(current)), report)
+    if set(kinds) == {SCORE}:
+        report.details += [{"target": target, **asdict(item)} for item in drift.columns if item.drifted]
+        report.notes += [f"'{target}': its score is unlike that of the training sample" for _ in drift.drifted]
+    else:
+        _tell(tenant, target, drift, min(len(reference), len(current)), report)
     if fresh:
         report.notes.append(f"'{target}': version {champion.version} does not know {', '.join(fresh)}: left out")
     if left_out:
@@ -224,7 +228,8 @@ def _tell(tenant: Tenant, target: str, drift: Drift, rows: int, report: Report) 
 def drift_status(tenant: Tenant) -> dict[str, Any]:
     """The newest date's verdict: `{"share", "columns"}`; share is None where nothing was monitored yet.
 
-    With several targets `columns` are those of all of them, and `share` is the largest.
+    With several targets `share` is that of the first one, which the features were judged with, and `columns` have the
+    drifted scores of the others as `<target>.score`.
     """
     lake = Lake(tenant)
     date = latest_date(lake, TABLE)
@@ -232,9 +237,10 @@ def drift_status(tenant: Tenant) -> dict[str, Any]:
         return {"share": None, "columns": []}
     day = EqualTo(term="date", value=date)
     rows = lake.read(TABLE, columns=["target", "column", "drifted"], where=day).to_pylist()
-    shares = []
-    for target in {row["target"] for row in rows}:
-        every = {row["column"] for row in rows if row["target"] == target}
-        drifted = {row["column"] for row in rows if row["target"] == target and row["drifted"]}
-        shares.append(len(drifted) / len(every))
-    return {"share": max(shares), "columns": sorted({row["column"] for row in rows if row["drifted"]})}
+    targets = {row["target"] for row in rows}
+    first = next((one for one in tenant.target() if one in targets), min(targets))
+    every = {row["column"] for row in rows if row["target"] == first}
+    drifted = {row["column"] for row in rows if row["target"] == first and row["drifted"]}
+    others = {row["target"] for row in rows if row["target"] != first and row["column"] == SCORE and row["drifted"]}
+    columns = drifted | {f"{target}.{SCORE}" for target in others}
+    return {"share": len(drifted) / len(every), "columns": sorted(columns)}

@@ -41,6 +41,19 @@ def test_scores_of_known_leads_in_order(app: Any, demo: Tenant, known: dict[str,
     assert all(set(one) == {"lead_id", "probability", "tier", "model_version"} for one in found)
 
 
+def test_a_regression_answers_with_its_value(demo: Tenant) -> None:
+    rows = Lake(demo).read(TABLE, columns=["entity_id", "quality"]).slice(0, 5).to_pylist()
+    moment = demo.whole_run.as_of.isoformat()
+    leads = [{"lead_id": row["entity_id"], "context": {"event_time": moment}} for row in rows]
+
+    answer = post(create_app(demo, "quality"), "/v1/score", {"leads": leads})
+
+    assert answer.status == 200, answer.text
+    found = answer.json()["scores"]
+    assert [one["value"] for one in found] == pytest.approx([row["quality"] for row in rows], abs=1e-9)
+    assert all(set(one) == {"lead_id", "value", "model_version"} for one in found)
+
+
 def test_a_moment_in_another_zone_is_the_same_moment(app: Any, demo: Tenant, known: dict[str, float]) -> None:
     lead = min(known)
     end = demo.whole_run.as_of

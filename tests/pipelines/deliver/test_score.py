@@ -12,10 +12,13 @@ from feature_repo.definitions import load_definitions
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.interval import Interval
 from pipelines.core.tenant import Tenant
+from pipelines.deliver.candidates import candidates
 from pipelines.deliver.score import score, score_status
 from pipelines.deliver.table import SCHEMA, TABLE, of_date
+from pipelines.features.join import point_in_time
 from pipelines.lake.asof import AsOf
 from pipelines.lake.catalog import Lake
+from pipelines.registry.definitions import champions
 from tests.conftest import MakeTenant
 
 COMPARED = [name for name in SCHEMA.names if name != "_loaded_at"]
@@ -30,10 +33,10 @@ def scores(tenant: Tenant) -> pa.Table:
 def test_every_candidate_is_scored_once(demo: Tenant) -> None:
     as_of = demo.whole_run.as_of
     contracts = load_contracts(demo.contracts_dir)
-    candidates = load_definitions(demo, contracts).candidates
-    assert candidates is not None
+    query = load_definitions(demo, contracts).candidates
+    assert query is not None
     with AsOf(Lake(demo), contracts) as views:
-        wanted = views.query(candidates.sql, as_of)[candidates.entity].to_pylist()
+        wanted = views.query(query.sql, as_of)[query.entity].to_pylist()
 
     rows = scores(demo)
 
@@ -90,6 +93,32 @@ def test_tiers_follow_the_champion_s_base_rate(demo: Tenant) -> None:
     status = score_status(demo)
     assert status["rows"] == rows.num_rows == sum(status["tiers"].values())
     assert status["model_version"] == champion.version
+
+
+@pytest.mark.slow
+def test_other_targets_stand_beside_the_probability(demo: Tenant) -> None:
+    from pipelines.registry.champion import load_champion
+
+    others = [target for target in champions(demo) if target != "conversion"]
+    assert "quality" in others
+    rows = Lake(demo).read(TABLE, where=of_date(demo.whole_run.label)).sort_by("entity_id")
+    contracts = load_contracts(demo.contracts_dir)
+    definitions = load_definitions(demo, contracts)
+    spine = candidates(demo, Lake(demo), definitions, contracts, demo.whole_run.as_of)
+    features = point_in_time(demo, Lake(demo), definitions, spine).read_all()
+    audience = pq.read_table(demo.audience_dir / demo.whole_run.label / "audience.parquet")
+    assert audience.schema.names[8 : 8 + len(others)] == others
+    place = {name: n for n, name in enumerate(rows["entity_id"].to_pylist())}
+    for target in others:
+        champion = load_champion(demo, target)
+        values = rows[target].to_numpy()
+        assert np.allclose(values, champion.predict(features), rtol=1e-12)
+        assert set(rows[f"{target}_version"].to_pylist()) == {champion.version}
+        assert audience[target].to_pylist() == [values[place[lead]] for lead in audience["lead_id"].to_pylist()]
+    assert rows["quality"].to_numpy().max() > 60
+    assert ((rows["quality"].to_numpy() >= 0) & (rows["quality"].to_numpy() <= 100)).all()
+    with pytest.raises(ConfigError, match="'quality' of tenant 'demo' is a regression, and leads are ranked"):
+        score(demo, demo.whole_run, target="quality")
 
 
 @pytest.mark.slow

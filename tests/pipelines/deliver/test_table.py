@@ -128,3 +128,20 @@ def test_tiers_are_what_their_thresholds_say(probabilities: list[float], base_ra
         return next((tier for tier, multiple in MULTIPLES.items() if p >= multiple * base_rate), "D")
 
     assert tiers_of(np.array(probabilities), base_rate, MULTIPLES) == [by_hand(p) for p in probabilities]
+
+
+def test_columns_of_other_targets_are_added_when_they_come(make_tenant: MakeTenant) -> None:
+    tenant = make_tenant()
+    lake = Lake(tenant)
+    interval = Interval.day(date(2026, 1, 2))
+    write_scores(lake, "conversion", "2026-01-01", [rows(tenant, 1, {"a": 0.1})])
+    [given] = rows(tenant, 2, {"b": 0.2}).to_pylist()
+    columns = {**given, "churn": pa.array([0.03]), "churn_version": "5"}
+    wider = score_rows(tenant, interval, "conversion", pa.array(["b"]), columns, ["churn"])
+    write_scores(lake, "conversion", "2026-01-02", [wider], beside=["churn"])
+    write_scores(lake, "conversion", "2026-01-03", [rows(tenant, 3, {"c": 0.3})])
+
+    found = lake.read(TABLE).sort_by("date")
+    assert found["churn"].to_pylist() == [None, 0.03, None]
+    assert found["churn_version"].to_pylist() == [None, "5", None]
+    assert stored(lake)[1] == ("2026-01-02", "conversion", "b", 0.2)

@@ -11,6 +11,7 @@ from pipelines.core.errors import NotReady
 from pipelines.core.interval import Interval
 from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
+from pipelines.registry.definitions import champions
 from pipelines.watch.monitor import SCORE, TABLE, drift_status, monitor, sampled
 from tests.conftest import MakeTenant
 
@@ -21,8 +22,11 @@ def test_the_verdict_is_in_files_table_and_status(demo: Tenant) -> None:
 
     verdict = json.loads((folder / "drift.json").read_text())
 
-    assert sorted(path.name for path in folder.iterdir()) == ["drift.html", "drift.json"]
-    assert drift_status(demo) == {"share": verdict["share"], "columns": sorted(verdict["columns"])}
+    names = ["drift", *(f"drift_{target}" for target in champions(demo) if target != "conversion")]
+    assert {path.name for path in folder.iterdir()} == {f"{name}.{end}" for name in names for end in ("html", "json")}
+    found = drift_status(demo)
+    assert found["share"] == verdict["share"]
+    assert [name for name in found["columns"] if "." not in name] == sorted(verdict["columns"])
     assert SCORE in {row["column"] for row in verdict["details"]}
     methods = {row["column"]: row["method"] for row in verdict["details"] if row["aspect"] == "value"}
     assert set(methods.values()) <= {demo.params.monitor.numeric.method, demo.params.monitor.categorical.method}
@@ -32,12 +36,25 @@ def test_the_verdict_is_in_files_table_and_status(demo: Tenant) -> None:
 def test_running_twice_gives_the_same(demo: Tenant) -> None:
     def verdicts() -> list[object]:
         rows = Lake(demo).read(TABLE).drop_columns(["_loaded_at"]).to_pylist()
-        return sorted(rows, key=lambda row: (row["date"], row["column"], row["aspect"]))
+        return sorted(rows, key=lambda row: (row["date"], row["target"], row["column"], row["aspect"]))
 
     before = verdicts()
     monitor(demo, demo.whole_run)
 
     assert verdicts() == before
+
+
+@pytest.mark.slow
+def test_features_are_judged_once_and_scores_of_every_target(demo: Tenant) -> None:
+    rows = Lake(demo).read(TABLE, columns=["target", "column"]).to_pylist()
+    by_target = {target: {row["column"] for row in rows if row["target"] == target} for target in champions(demo)}
+
+    assert len(by_target.pop("conversion")) > 20
+    assert by_target
+    assert all(columns == {SCORE} for columns in by_target.values())
+    status = drift_status(demo)
+    told = json.loads((demo.reports_dir / demo.whole_run.label / "drift_quality.json").read_text())
+    assert ("quality.score" in status["columns"]) == bool(told["columns"])
 
 
 @pytest.mark.slow
