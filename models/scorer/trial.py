@@ -38,7 +38,9 @@ class Trial:
 class Ground:
     """What members are tried on: encoded rows, labels, weights, folds, what counts as a loss and how much.
 
-    `counting` weighs the judged rows by their position among all rows; None weighs all alike.
+    `counting` weighs the judged rows by their position among all rows; None weighs all alike. Where outcomes move, as
+    `moving` says, the folds do not decide for fewer trees than early stopping waits for: of a few trees as much is
+    learnt as of none, and what the last stretch did not show the next one may.
     """
 
     matrix: Floats
@@ -48,6 +50,7 @@ class Ground:
     task: Task
     loss: Loss
     counting: Floats | None = None
+    moving: bool = False
 
     def judged(self, values: Floats) -> Floats:
         """Values of the judged rows, fold after fold."""
@@ -119,7 +122,9 @@ def _trial(fits: dict[int, tuple[Estimator, Floats | None]], ground: Ground, hal
     places = sorted(fits)
     curves = [(curve, len(ground.folds[at].judge)) for at in places if (curve := fits[at][1]) is not None]
     grown = {at: len(curve) for at in places if (curve := fits[at][1]) is not None}
-    rounds = _rounds(curves) if curves else None
+    first = fits[places[0]][0]
+    least = first.early_stopping_rounds or 1 if isinstance(first, Boosted) and ground.moving else 1
+    rounds = _rounds(curves, least) if curves else None
     raws, losses, weighing = [], [], []
     for at in places:
         member, judge = fits[at][0], ground.folds[at].judge
@@ -133,10 +138,11 @@ def _trial(fits: dict[int, tuple[Estimator, Floats | None]], ground: Ground, hal
     return Trial(half_life, rounds, np.concatenate(raws), loss)
 
 
-def _rounds(curves: list[tuple[Floats, int]]) -> int:
-    """Trees after which the folds together lose least. A curve that was stopped goes on as it ended."""
+def _rounds(curves: list[tuple[Floats, int]], least: int) -> int:
+    """Trees, at least so many, after which the folds lose least. A curve that was stopped goes on as it ended."""
     longest = max(len(curve) for curve, _ in curves)
     total = np.zeros(longest)
     for curve, rows in curves:
         total += rows * np.concatenate([curve, np.full(longest - len(curve), curve[-1])])
-    return int(np.argmin(total)) + 1
+    first = min(least, longest) - 1
+    return first + int(np.argmin(total[first:])) + 1
