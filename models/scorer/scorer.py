@@ -212,8 +212,9 @@ class LeadScorer(Estimator):
             params |= {"seed": self.seed, "threads": self.threads}
         if issubclass(MEMBERS[name], Boosted):
             params["loss"] = self.loss
-            if self._timed:
-                params["early_stopping_rounds"] = round(_LEARNT / params.get("learning_rate", 0.05))
+            patience = params.get("early_stopping_rounds", 30)
+            if self._timed and patience:
+                params["early_stopping_rounds"] = max(patience, round(_LEARNT / params.get("learning_rate", 0.05)))
         member = cast("type[Any]", MEMBERS[name])(self.task, **params)
         member.inputs_ = self.inputs_
         return cast(Estimator, member)

@@ -16,6 +16,9 @@ from models.scorer.losses import row_losses
 _FAINT = 1 / 64
 """Rows of a lower weight than this are left out: together they weigh less than 2 % of the rest."""
 
+_ENOUGH = 30_000
+"""Rows that a trial learns from; which member, half-life and number of trees suits shows on as many."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -95,7 +98,8 @@ def _learning(ground: Ground, fold: Fold, half_life: float | None) -> tuple[Floa
     rows = fold.learn
     weights = None if ground.weights is None else ground.weights[rows]
     if half_life is not None:
-        fading = recency(len(rows), half_life)
+        # Of thinned rows each stands for several.
+        fading = recency(int(rows[-1] - rows[0]) + 1, half_life)[rows - rows[0]]
         kept = fading >= _FAINT
         if ground.task == "binary" and len(np.unique(ground.labels[rows[kept]])) < 2:
             kept[:] = True
@@ -105,11 +109,17 @@ def _learning(ground: Ground, fold: Fold, half_life: float | None) -> tuple[Floa
     return np.asfortranarray(ground.matrix[rows]), ground.labels[rows], weights
 
 
+def _thinned(fold: Fold) -> Fold:
+    """The fold with every so-manieth of its rows to learn from, counted from the newest, where there are many."""
+    step = -(-len(fold.learn) // _ENOUGH)
+    return Fold(fold.learn[::-1][::step][::-1], fold.judge)
+
+
 def _fitted(
     make: Callable[[], Estimator], ground: Ground, fold: Fold, half_life: float | None
 ) -> tuple[Estimator, Floats | None]:
     member = make()
-    matrix, labels, weights = _learning(ground, fold, half_life)
+    matrix, labels, weights = _learning(ground, _thinned(fold), half_life)
     if isinstance(member, Boosted) and member.early_stopping_rounds:
         seen = np.asfortranarray(ground.matrix[fold.judge])
         return member, member.watch(matrix, labels, weights, seen, ground.labels[fold.judge])
