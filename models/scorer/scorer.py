@@ -18,7 +18,7 @@ from models.members.boosted import Boosted, Loss
 from models.scorer.folds import Fold, forward, recency, shuffled
 from models.scorer.ranges import later_outcomes
 from models.scorer.reasons import Explanation, explained
-from models.scorer.stack import Stack, stacked
+from models.scorer.stack import Stack, stacked, steadied
 from models.scorer.trial import Ground, Trial, final, tried
 from models.scorer.uncertainty import Uncertainty
 
@@ -46,6 +46,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "network": {},
 }
 """The members and their parameters, found on training folds of real and simulated campaigns."""
+
+_LEARNT = 4.0
+"""Trees times learning rate that are grown at least where folds go forward in time."""
 
 FEW = 200
 """With fewer rows than this, or fewer of the rarer outcome than a tenth of it, there is nothing to choose by."""
@@ -80,9 +83,9 @@ class LeadScorer(Estimator):
         members: Mapping[str, Mapping[str, Any]] | None = None,
         loss: Loss = "squared",
         folds: int = 5,
-        forward_folds: int = 8,
-        forward_share: float = 0.3,
-        horizon: float = 0.03,
+        forward_folds: int = 10,
+        forward_share: float = 0.2,
+        horizon: float = 0.02,
         half_lives: tuple[float, ...] = (0.3, 0.1, 0.03),
         least_gain: float = 1.0,
         seed: int = 0,
@@ -141,18 +144,21 @@ class LeadScorer(Estimator):
             else shuffled(labels, self.folds, self.seed, self.task)
         )
         counting = self._counting(weights, len(labels))
-        ground = Ground(matrix, labels, weights, folds, self.task, self.loss, counting)
+        ground = Ground(matrix, labels, weights, folds, self.task, self.loss, counting, timed)
         if self._few(labels) or not folds:
             self._alone(ground)
             return
         self.trials_: dict[str, Trial] = {}
         for name in self.members:
-            self.trials_[name] = tried(self._make(name), ground, self._half_lives(name, len(labels)))
+            self.trials_[name] = tried(self._make(name), ground, self._half_lives(name, labels))
             self.advance(name)
         raws = {name: trial.raw for name, trial in self.trials_.items()}
         outcomes = ground.judged(labels)
         heavy = None if counting is None else ground.judged(counting)
-        stack = stacked(raws, outcomes, heavy, task=self.task, loss=self.loss, least_gain=self.least_gain)
+        if timed and self.task == "binary":
+            stack = steadied(raws, outcomes, heavy, least_gain=self.least_gain)
+        else:
+            stack = stacked(raws, outcomes, heavy, task=self.task, loss=self.loss, least_gain=self.least_gain)
         self.members_ = {name: final(self._make(name), ground, self.trials_[name]) for name in stack.weights}
         self._settle(stack, matrix)
         self._judge(ground, stack, raws)
@@ -206,19 +212,30 @@ class LeadScorer(Estimator):
             params |= {"seed": self.seed, "threads": self.threads}
         if issubclass(MEMBERS[name], Boosted):
             params["loss"] = self.loss
+            patience = params.get("early_stopping_rounds", 30)
+            if self._timed and patience:
+                params["early_stopping_rounds"] = max(patience, round(_LEARNT / params.get("learning_rate", 0.05)))
         member = cast("type[Any]", MEMBERS[name])(self.task, **params)
         member.inputs_ = self.inputs_
         return cast(Estimator, member)
 
-    def _half_lives(self, name: str, rows: int) -> list[float | None]:
-        """Half-lives to try, in rows. Boosted members share what the first of them found."""
+    def _half_lives(self, name: str, labels: Floats) -> list[float | None]:
+        """Half-lives to try, in rows. Boosted members share what the first of them found.
+
+        Others must keep ten of the rarer outcome for each input (Peduzzi et al. 1996), or they run off where an input
+        goes beyond what the last rows showed.
+        """
         if not self._timed:
             return [None]
+        rows, least = len(labels), float(FEW)
         if issubclass(MEMBERS[name], Boosted):
             done = [trial for one, trial in self.trials_.items() if issubclass(MEMBERS[one], Boosted)]
             if done:
                 return [done[0].half_life]
-        return [None, *(share * rows for share in self.half_lives if share * rows >= FEW)]
+        elif self.task == "binary":
+            rarer = min(labels.mean(), 1 - labels.mean())
+            least = max(least, 10 * len(self.inputs_.columns) / rarer * np.log(2))
+        return [None, *(share * rows for share in self.half_lives if share * rows >= least)]
 
     def _counting(self, weights: Floats | None, rows: int) -> Floats | None:
         """What judged rows count: where time matters, one at the far end of the folds a quarter of the newest."""

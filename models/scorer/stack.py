@@ -15,6 +15,9 @@ from models.scorer.losses import row_losses
 _PULL = 0.002
 """Loss that the weights' sum pays for being 0 or 2 instead of 1."""
 
+_STEADY_PULL, _EVEN = 1.0, 0.1
+"""The same where the outcomes move, and what weights pay for being uneven, times their squared distance."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -65,6 +68,50 @@ def stacked(
             break
         best, lost = wider, lower
     return best
+
+
+def steadied(raws: Mapping[str, Floats], labels: Floats, weights: Floats | None, *, least_gain: float) -> Stack:
+    """Learn a stack for 0/1 outcomes whose rate and causes move: nearly the mean of the members.
+
+    Where the past is no fair sample of what comes, an intercept or a slope that suits it is an error of tomorrow, and
+    which member was best yesterday says little. So there is no intercept, weights are drawn to sum to 1 and to be even,
+    and members are left out only where that helps beyond chance (the mean of forecasts: Bates & Granger 1969; why even
+    weights are hard to beat: Smith & Wallis 2009). Arguments are those of `stacked`.
+    """
+    rows = np.ones(len(labels)) if weights is None else weights / weights.mean()
+
+    def learn(names: list[str]) -> tuple[Stack, Floats]:
+        found = _solve_steady({name: raws[name] for name in names}, labels, rows)
+        return found, rows * row_losses(found.combine(raws), labels, "binary", "squared")
+
+    names = list(raws)
+    best, lost = learn(names)
+    while len(names) > 1:
+        fewer = [[name for name in names if name != out] for out in names]
+        left, (narrower, lower) = min(((few, learn(few)) for few in fewer), key=lambda one: float(one[1][1].sum()))
+        gain = lost - lower
+        if gain.mean() <= max(0.0, least_gain * float(gain.std() / np.sqrt(len(gain)))):
+            break
+        names, best, lost = left, narrower, lower
+    return best
+
+
+def _solve_steady(raws: Mapping[str, Floats], labels: Floats, rows: Floats) -> Stack:
+    """Weights ≥ 0 that lose least on these rows, and pay for their sum and unevenness."""
+    from scipy.optimize import minimize
+
+    share, design = rows / rows.sum(), np.column_stack(list(raws.values()))
+    even = np.full(design.shape[1], 1.0 / design.shape[1])
+
+    def value(weights: Floats) -> tuple[float, Floats]:
+        raw, over, apart = design @ weights, weights.sum() - 1.0, weights - even
+        lost = float(row_losses(raw, labels, "binary", "squared") @ share)
+        steps = design.T @ ((expit(raw) - labels) * share) + 2 * _STEADY_PULL * over + 2 * _EVEN * apart
+        return lost + _STEADY_PULL * over**2 + _EVEN * float(apart @ apart), steps
+
+    found = minimize(value, even, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(even)).x
+    weights = {name: float(w) for name, w in zip(raws, found, strict=True)}
+    return Stack(0.0, {name: w for name, w in weights.items() if w > 1e-3} or weights)
 
 
 def _solve(raws: Mapping[str, Floats], labels: Floats, rows: Floats, task: Task, loss: Loss) -> Stack:

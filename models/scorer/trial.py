@@ -16,6 +16,9 @@ from models.scorer.losses import row_losses
 _FAINT = 1 / 64
 """Rows of a lower weight than this are left out: together they weigh less than 2 % of the rest."""
 
+_ENOUGH = 30_000
+"""Rows that a trial learns from; which member, half-life and number of trees suits shows on as many."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -38,7 +41,9 @@ class Trial:
 class Ground:
     """What members are tried on: encoded rows, labels, weights, folds, what counts as a loss and how much.
 
-    `counting` weighs the judged rows by their position among all rows; None weighs all alike.
+    `counting` weighs the judged rows by their position among all rows; None weighs all alike. Where outcomes move, as
+    `moving` says, the folds do not decide for fewer trees than early stopping waits for: of a few trees as much is
+    learnt as of none, and what the last stretch did not show the next one may.
     """
 
     matrix: Floats
@@ -48,6 +53,7 @@ class Ground:
     task: Task
     loss: Loss
     counting: Floats | None = None
+    moving: bool = False
 
     def judged(self, values: Floats) -> Floats:
         """Values of the judged rows, fold after fold."""
@@ -92,7 +98,8 @@ def _learning(ground: Ground, fold: Fold, half_life: float | None) -> tuple[Floa
     rows = fold.learn
     weights = None if ground.weights is None else ground.weights[rows]
     if half_life is not None:
-        fading = recency(len(rows), half_life)
+        # Of thinned rows each stands for several.
+        fading = recency(int(rows[-1] - rows[0]) + 1, half_life)[rows - rows[0]]
         kept = fading >= _FAINT
         if ground.task == "binary" and len(np.unique(ground.labels[rows[kept]])) < 2:
             kept[:] = True
@@ -102,11 +109,17 @@ def _learning(ground: Ground, fold: Fold, half_life: float | None) -> tuple[Floa
     return np.asfortranarray(ground.matrix[rows]), ground.labels[rows], weights
 
 
+def _thinned(fold: Fold) -> Fold:
+    """The fold with every so-manieth of its rows to learn from, counted from the newest, where there are many."""
+    step = -(-len(fold.learn) // _ENOUGH)
+    return Fold(fold.learn[::-1][::step][::-1], fold.judge)
+
+
 def _fitted(
     make: Callable[[], Estimator], ground: Ground, fold: Fold, half_life: float | None
 ) -> tuple[Estimator, Floats | None]:
     member = make()
-    matrix, labels, weights = _learning(ground, fold, half_life)
+    matrix, labels, weights = _learning(ground, _thinned(fold), half_life)
     if isinstance(member, Boosted) and member.early_stopping_rounds:
         seen = np.asfortranarray(ground.matrix[fold.judge])
         return member, member.watch(matrix, labels, weights, seen, ground.labels[fold.judge])
@@ -119,7 +132,9 @@ def _trial(fits: dict[int, tuple[Estimator, Floats | None]], ground: Ground, hal
     places = sorted(fits)
     curves = [(curve, len(ground.folds[at].judge)) for at in places if (curve := fits[at][1]) is not None]
     grown = {at: len(curve) for at in places if (curve := fits[at][1]) is not None}
-    rounds = _rounds(curves) if curves else None
+    first = fits[places[0]][0]
+    least = first.early_stopping_rounds or 1 if isinstance(first, Boosted) and ground.moving else 1
+    rounds = _rounds(curves, least) if curves else None
     raws, losses, weighing = [], [], []
     for at in places:
         member, judge = fits[at][0], ground.folds[at].judge
@@ -133,10 +148,11 @@ def _trial(fits: dict[int, tuple[Estimator, Floats | None]], ground: Ground, hal
     return Trial(half_life, rounds, np.concatenate(raws), loss)
 
 
-def _rounds(curves: list[tuple[Floats, int]]) -> int:
-    """Trees after which the folds together lose least. A curve that was stopped goes on as it ended."""
+def _rounds(curves: list[tuple[Floats, int]], least: int) -> int:
+    """Trees, at least so many, after which the folds lose least. A curve that was stopped goes on as it ended."""
     longest = max(len(curve) for curve, _ in curves)
     total = np.zeros(longest)
     for curve, rows in curves:
         total += rows * np.concatenate([curve, np.full(longest - len(curve), curve[-1])])
-    return int(np.argmin(total)) + 1
+    first = min(least, longest) - 1
+    return first + int(np.argmin(total[first:])) + 1

@@ -129,7 +129,10 @@ def mean_of_clusters(
     gaps: Floats, what: str, model: str, clusters: npt.ArrayLike | None = None, note: str = ""
 ) -> Figure:
     """The mean of one value a row, with a percentile bootstrap over clusters."""
-    drawn = [gaps[at].mean() for at in _resamples(len(gaps), clusters)]
+    groups = np.arange(len(gaps)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    sums, counts = np.bincount(groups, gaps), np.bincount(groups)
+    picks = _resamples(len(sums), None)
+    drawn = [sums[at].sum() / counts[at].sum() for at in picks]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Figure(what, model, float(gaps.mean()), float(low), float(high), note=note)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from models import metrics
 from tests.benchmarks.models import autogluon, bank, contenders
 from tests.benchmarks.models.apart import apart
 from tests.benchmarks.models.figures import (
@@ -14,6 +15,7 @@ from tests.benchmarks.models.figures import (
     at_most,
     below_zero,
     difference,
+    mean_of_clusters,
     of_rows,
     over_splits,
 )
@@ -37,6 +39,7 @@ def run() -> list[Figure]:
     return [
         *(figure for seed in bank.SEEDS for figure in _split(seed, outcomes[seed], {m: p[m][seed] for m in p})),
         *_means(outcomes, p),
+        *_pooled(np.concatenate([bank.split(rows.y, seed)[1] for seed in bank.SEEDS]), outcomes, p),
         *_against_autogluon(outcomes, p, cpu),
         *_costs(cpu),
     ]
@@ -87,6 +90,17 @@ def _means(outcomes: dict[int, Floats], p: Found) -> Iterator[Figure]:
             gaps = np.subtract(by_model[OURS][name], by_model[model][name])
             gap = over_splits(list(gaps), f"{name}, {where}", f"{OURS} - {model}", bank.TEST_SHARE, _NOTE)
             yield judged(gap) if model == "recipe" else gap
+
+
+def _pooled(places: npt.NDArray[np.intp], outcomes: dict[int, Floats], p: Found) -> Iterator[Figure]:
+    """Differences in log loss over all tested rows; a row that several splits test, by its place, is drawn whole."""
+    for model in p:
+        if model != OURS:
+            gaps = [
+                metrics.losses(y, p[OURS][seed]) - metrics.losses(y, p[model][seed]) for seed, y in outcomes.items()
+            ]
+            what, names = "log loss, rows of all splits", f"{OURS} - {model}"
+            yield mean_of_clusters(np.concatenate(gaps), what, names, places, f"{_NOTE}; bootstrap over rows")
 
 
 def _against_autogluon(outcomes: dict[int, Floats], p: Found, cpu: dict[str, dict[int, float]]) -> Iterator[Figure]:

@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from models.base import expit
 from models.metrics import ece
-from models.scorer.stack import Stack, stacked
+from models.scorer.stack import Stack, stacked, steadied
+from models.scorer.trial import _rounds
 
 
 def outcomes(odds: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -74,3 +75,32 @@ def test_values_in_any_unit(loss: str) -> None:
         )
         assert stack.weights["a"] == pytest.approx(2, rel=0.05)
         assert stack.intercept == pytest.approx(7 * unit, rel=0.02)
+
+
+def test_members_as_good_as_each_other_are_evenly_weighed_where_outcomes_move() -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=4000)
+    raws = {name: truth + rng.normal(size=4000) * 0.6 for name in ("a", "b")}
+    stack = steadied(raws, outcomes(truth), None, least_gain=1.0)
+    assert stack.weights["a"] == pytest.approx(stack.weights["b"], abs=0.05)
+    assert sum(stack.weights.values()) == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_rate_that_jumped_is_no_intercept_where_outcomes_move() -> None:
+    said = np.random.default_rng(6).normal(size=4000) - 2
+    y = outcomes(said + 1.5)
+    assert learn({"a": said}, y).intercept > 1.0
+    assert steadied({"a": said}, y, None, least_gain=1.0).intercept == 0.0
+
+
+def test_a_member_that_harms_beyond_chance_is_left_out_where_outcomes_move() -> None:
+    truth = np.random.default_rng(7).normal(size=4000)
+    raws = {"against": -3 * truth, "truth": truth}
+    assert set(steadied(raws, outcomes(truth), None, least_gain=1.0).weights) == {"truth"}
+
+
+def test_trees_are_not_fewer_than_the_least() -> None:
+    worsening = [(np.linspace(0.3, 0.5, 40), 100)]
+    assert _rounds(worsening, 1) == 1
+    assert _rounds(worsening, 25) == 25
+    assert _rounds(worsening, 90) == 40
