@@ -53,8 +53,8 @@ def plant(world: World, sent: list[Any], done: list[Any]) -> None:
     world.plant(
         "conversions",
         *(
-            {"conversion_id": f"c{n}", "message_id": "m0", "lead_id": lead, "occurred_at": when, "kind": kind,
-             "received_at": when + delay, "revenue": cents / 100 if kind == "purchase" else None}
+            {"conversion_id": f"c{n}", "message_id": f"m{n % len(sent)}", "lead_id": lead, "occurred_at": when,
+             "kind": kind, "received_at": when + delay, "revenue": cents / 100 if kind == "purchase" else None}
             for n, (lead, when, delay, kind, cents) in enumerate(done)
         ),
         batch=batch,
@@ -81,6 +81,23 @@ def churn(sent: list[Any], done: list[Any], as_of: datetime) -> list[Row]:
     return sorted(rows, key=str)
 
 
+def conversion(sent: list[Any], done: list[Any], as_of: datetime) -> list[Row]:
+    rows: list[Row] = []
+    for number, (lead, when, status) in enumerate(sent):
+        if status != "delivered" or when > as_of:
+            continue
+        over = when + timedelta(days=HORIZON)
+        told = [
+            happened + delay
+            for n, (who, happened, delay, kind, _) in enumerate(done)
+            if (n % len(sent), who) == (number, lead) and kind in ("click", "purchase")
+            and when < happened <= over and happened + delay <= as_of
+        ]  # fmt: skip
+        known = max(over, min(told)) if told else over
+        rows.append((lead, when, int(bool(told)) if over <= as_of else None, known))
+    return sorted(rows, key=str)
+
+
 def quality(sent: list[Any], done: list[Any], as_of: datetime) -> list[Row]:
     rows: list[Row] = []
     for lead, when, status in sent:
@@ -101,7 +118,7 @@ def quality(sent: list[Any], done: list[Any], as_of: datetime) -> list[Row]:
 @given(messages, acts, st.integers(1, END + 4))
 def test_labels_agree_with_plain_python(world: World, sent: list[Any], done: list[Any], day: int) -> None:
     plant(world, sent, done)
-    for target, oracle in (("churn", churn), ("quality", quality)):
+    for target, oracle in (("conversion", conversion), ("churn", churn), ("quality", quality)):
         assert label(world, target, at(day)) == oracle(sent, done, at(day)), target
 
 

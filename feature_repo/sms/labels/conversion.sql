@@ -1,6 +1,6 @@
 -- Each delivered message: did the lead click or buy because of it within the horizon? Empty until the horizon is over.
 with hits as (
-    select messages.message_id, count(*) as n
+    select messages.message_id, min(conversions.received_at) as told_at
     from messages
     join conversions
         on conversions.message_id = messages.message_id
@@ -13,8 +13,9 @@ with hits as (
 select
     messages.lead_id,
     messages.sent_at as event_time,
-    case when messages.sent_at + to_days($horizon_days::int) <= $as_of then coalesce(hits.n, 0) > 0 end as label,
-    messages.sent_at + to_days($horizon_days::int) as known_at
+    case when messages.sent_at + to_days($horizon_days::int) <= $as_of then hits.message_id is not null end as label,
+    -- A hit that reached us after the horizon's end was not known before.
+    greatest(messages.sent_at + to_days($horizon_days::int), hits.told_at) as known_at
 from messages
 left join hits using (message_id)
 where messages.status = 'delivered' and messages.sent_at <= $as_of
