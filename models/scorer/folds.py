@@ -53,3 +53,14 @@ def shuffled(labels: Floats, count: int, seed: int, task: Task) -> list[Fold]:
 def recency(rows: int, half_life: float) -> Floats:
     """Weights of rows in time order: 1 for the newest, half as much `half_life` rows earlier."""
     return np.asarray(0.5 ** (np.arange(rows - 1, -1, -1) / half_life), dtype=np.float64)
+
+
+def shortest(labels: Floats, inputs: int, task: Task) -> float:
+    """The shortest half-life that leaves an additive model ten of the rarer outcome for each input.
+
+    Peduzzi et al. (1996). With fewer it runs off where an input goes beyond what the last rows showed. 0 for values.
+    """
+    if task == "regression":
+        return 0.0
+    rarer = min(labels.mean(), 1 - labels.mean())
+    return float(10 * inputs / rarer * np.log(2))

@@ -15,37 +15,13 @@ from models.base import Estimator, Task, check_rows, check_task, load_state, nor
 from models.inputs import Columns, Floats, InputError, Inputs, Kind
 from models.members import MEMBERS
 from models.members.boosted import Boosted, Loss
-from models.scorer.folds import Fold, forward, recency, shuffled
+from models.scorer.defaults import DEFAULTS
+from models.scorer.folds import Fold, forward, recency, shortest, shuffled
 from models.scorer.ranges import later_outcomes
 from models.scorer.reasons import Explanation, explained
 from models.scorer.stack import Stack, stacked, steadied
 from models.scorer.trial import Ground, Trial, final, tried
 from models.scorer.uncertainty import Uncertainty
-
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "lightgbm": {
-        "num_leaves": 15,
-        "learning_rate": 0.04,
-        "num_boost_round": 600,
-        "min_child_samples": 50,
-        "subsample": 0.8,
-        "colsample_bytree": 0.3,
-        "reg_lambda": 5.0,
-        "cat_smooth": 20.0,
-    },
-    "xgboost": {
-        "max_depth": 5,
-        "learning_rate": 0.06,
-        "num_boost_round": 600,
-        "min_child_weight": 10.0,
-        "subsample": 0.8,
-        "colsample_bytree": 0.3,
-        "reg_lambda": 5.0,
-    },
-    "linear": {"C": 0.1},
-    "network": {},
-}
-"""The members and their parameters, found on training folds of real and simulated campaigns."""
 
 _LEARNT = 4.0
 """Trees times learning rate that are grown at least where folds go forward in time."""
@@ -220,22 +196,16 @@ class LeadScorer(Estimator):
         return cast(Estimator, member)
 
     def _half_lives(self, name: str, labels: Floats) -> list[float | None]:
-        """Half-lives to try, in rows. Boosted members share what the first of them found.
-
-        Others must keep ten of the rarer outcome for each input (Peduzzi et al. 1996), or they run off where an input
-        goes beyond what the last rows showed.
-        """
+        """Half-lives to try, in rows. Boosted members share what the first of them found."""
         if not self._timed:
             return [None]
-        rows, least = len(labels), float(FEW)
-        if issubclass(MEMBERS[name], Boosted):
-            done = [trial for one, trial in self.trials_.items() if issubclass(MEMBERS[one], Boosted)]
-            if done:
-                return [done[0].half_life]
-        elif self.task == "binary":
-            rarer = min(labels.mean(), 1 - labels.mean())
-            least = max(least, 10 * len(self.inputs_.columns) / rarer * np.log(2))
-        return [None, *(share * rows for share in self.half_lives if share * rows >= least)]
+        boosted = issubclass(MEMBERS[name], Boosted)
+        for one, trial in self.trials_.items():
+            if boosted and issubclass(MEMBERS[one], Boosted):
+                return [trial.half_life]
+        least = float(FEW) if boosted else max(FEW, shortest(labels, len(self.inputs_.columns), self.task))
+        rows = [share * len(labels) for share in self.half_lives]
+        return [None, *(half_life for half_life in rows if half_life >= least)]
 
     def _counting(self, weights: Floats | None, rows: int) -> Floats | None:
         """What judged rows count: where time matters, one at the far end of the folds a quarter of the newest."""

@@ -18,8 +18,9 @@ import pandas as pd
 
 from models import metrics
 from models.inputs import Floats
+from models.scorer.defaults import DEFAULTS
 from models.scorer.ranges import Range
-from models.scorer.scorer import DEFAULTS, LeadScorer
+from models.scorer.scorer import LeadScorer
 
 if TYPE_CHECKING:
     from tests.benchmarks.models.figures import Figure
