@@ -103,9 +103,11 @@ def load_definitions(tenant: "Tenant", contracts: "Mapping[str, Contract]") -> D
 
     Raises:
         SqlError: one sentence with file and line.
-        ConfigError: a target without a label, or a label without a target.
+        ConfigError: a target without a label. A label that the tenant makes no target of is left out.
     """
     found = read_definitions(tenant.sql_dir, contracts)
+    wanted = {target: label for target, label in found.labels.items() if target in tenant.params.train.targets}
+    found = replace(found, labels=wanted)
     _targets_match(tenant, found.labels)
     _labels_match(tenant, found.labels)
     return replace(found, mappings=load_mappings(tenant.sql_dir, contracts, tenant.params.sources))
@@ -151,11 +153,6 @@ def _targets_match(tenant: "Tenant", labels: Mapping[str, Query]) -> None:
             raise ConfigError(
                 f"target '{target}' of tenant '{tenant.name}' has no {tenant.sql_dir / 'labels' / target}.sql:"
                 f" {nearest(target, labels)}"
-            )
-    for target, label in labels.items():
-        if target not in targets:
-            raise ConfigError(
-                f"{label.path} has no parameters in train.targets of tenant '{tenant.name}': {nearest(target, targets)}"
             )
 
 

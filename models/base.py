@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from models.inputs import Columns, Floats, InputError, Inputs, Kind, is_missing
 
@@ -64,7 +65,9 @@ class Estimator(ABC):
             raise InputError(f"{len(labels)} labels do not fit {len(matrix)} rows")
         if self.task == "binary" and len(np.unique(labels)) < 2:
             raise InputError(f"labels hold one class only ({len(labels)} rows): there is nothing to tell apart")
-        self.fit_matrix(matrix, labels, weights)
+        # How many threads share a sum decides its last bits: with one a fit is the same on every machine.
+        with threadpool_limits(1, user_api="blas"):
+            self.fit_matrix(matrix, labels, weights)
         return self
 
     def predict_proba(self, X: Columns) -> Floats:

@@ -46,6 +46,8 @@ class Limits:
         kept: share of its early ranking that a feature has to keep on the newest rows.
         purity: share of the rarer outcome among the rows that differ from the usual value.
         order: rank correlation with time, and share of distinct values.
+        outcomes: early rows of the rarer outcome (or with another than the usual value) from which rankings are looked
+            at; of the newest a fifth of it.
     """
 
     rows: int
@@ -56,6 +58,7 @@ class Limits:
     kept: float
     purity: float
     order: float
+    outcomes: int = 100
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,8 @@ def _filled(column: Column, values: Floats, rows: _Rows, limits: Limits) -> Leak
 
 
 def _alone(column: Column, values: Floats, rows: _Rows, reached: float, limits: Limits) -> Leak | None:
+    if _rarer(rows.y[rows.first]) < limits.outcomes or 5 * _rarer(rows.y[rows.last]) < limits.outcomes:
+        return None  # of a handful of outcomes some feature always knows by chance
     scores = _one_feature(column, values, rows)
     then, error = rows.ranking(scores, rows.first)
     now, error_now = rows.ranking(scores, rows.last)
@@ -220,7 +225,8 @@ def _alone(column: Column, values: Floats, rows: _Rows, reached: float, limits: 
     figures = {"early": then, "newest": now, "explained": explained, "whole": reached}
     name = column.name
     early, newest, whole = (_measure(value, rows.binary) for value in (then, now, reached))
-    if strong and now >= limits.share * reached:
+    # A share of the whole ranking excuses what stays as good as it was, not what tells half of it in newer rows.
+    if strong and (now >= limits.share * reached or limits.kept * then <= now < then / 2):
         compared = f", where the whole model reaches {whole}" if reached else ""
         return Leak(
             name,
@@ -239,6 +245,11 @@ def _alone(column: Column, values: Floats, rows: _Rows, reached: float, limits: 
             figures,
         )
     return None
+
+
+def _rarer(y: Floats) -> int:
+    """Rows with another than the usual label."""
+    return len(y) - int(np.unique(y, return_counts=True)[1].max()) if len(y) else 0
 
 
 def _one_feature(column: Column, values: Floats, rows: _Rows) -> Floats:

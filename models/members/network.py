@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -101,6 +102,7 @@ class Network(Estimator):
             self.task,
             self.seed,
         )
+        drawn = random.getstate(), np.random.get_state()  # Keras seeds the generators of everybody
         keras.utils.set_random_seed(self.seed)
         _restore(network, fresh)
         best = _Best(keras, design[cut:], outcomes[cut:], self.task, self.patience) if cut is not None else None
@@ -113,6 +115,8 @@ class Network(Estimator):
             callbacks=[best.callback] if best else [],
             verbose=0,
         )
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
         if best:
             network.set_weights(best.weights)
         with tempfile.TemporaryDirectory(prefix="leadwise-") as scratch:

@@ -21,18 +21,39 @@ class Fold:
     judge: Ints
 
 
-def forward(labels: Floats, count: int, share: float, horizon: float, task: Task) -> list[Fold]:
+def forward(
+    labels: Floats,
+    count: int,
+    share: float,
+    horizon: float,
+    task: Task,
+    instants: Ints | None = None,
+    known: Ints | None = None,
+) -> list[Fold]:
     """Folds forward in time over rows in time order: `count` stretches of the latest `share`, evenly spaced.
 
     Each stretch is a share `horizon` of all rows long, at most up to the next one, and is judged by what lies before
-    it. Stretches whose past holds one class only are left out.
+    it and was known when it began. Stretches whose past holds one class only are left out.
+
+    Args:
+        labels: of all rows.
+        count: of stretches.
+        share: of the rows, the latest, in which they lie.
+        horizon: length of each, as a share of the rows.
+        task: of the labels.
+        instants: position of the first row of each row's instant, so that no instant is cut in two; None: all differ.
+        known: position from which on each row's label was known; None: from the next row on.
     """
     rows = len(labels)
     count = max(1, min(count, int(rows * share)))
     step = rows * share / count
     width = max(1, int(min(rows * horizon, step)))
     ends = np.round(rows - step * np.arange(count)[::-1]).astype(np.intp)
-    found = [Fold(np.arange(end - width), np.arange(end - width, end)) for end in ends]
+    whole = np.append(np.arange(rows) if instants is None else instants, rows)
+    found = []
+    for start, end in zip(whole[ends - width], whole[ends], strict=True):
+        learn = np.arange(start) if known is None else np.flatnonzero(known[:start] <= start)
+        found.append(Fold(learn, np.arange(start, end)))
     least = 2 if task == "binary" else 1
     return [one for one in found if len(one.judge) and len(np.unique(labels[one.learn])) >= least]
 

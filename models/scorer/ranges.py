@@ -79,7 +79,7 @@ class Range:
             InputError: no row, arrays that do not fit each other, or log odds that are not finite.
         """
         scores, outcomes, weighing = _checked(raw, labels, weights)
-        cells, low, high = _venn_abers(scores, outcomes)
+        cells, low, high = _venn_abers(*_drawn(scores, outcomes, weighing))
         if later is None:
             return cls(0.0, 0, cells, low, high)
         follow = np.asarray(later, dtype=np.float64)
@@ -185,6 +185,14 @@ def _checked(raw: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike |
     if not np.isfinite(scores).all():
         raise InputError(f"log odds must be finite, not {scores[~np.isfinite(scores)][0]}")
     return scores, outcomes, weighing
+
+
+def _drawn(scores: Floats, labels: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """As many rows, drawn by their weights where these differ: isotonic regression here knows no weights."""
+    if np.ptp(weights) == 0:
+        return scores, labels
+    rows = np.sort(np.random.default_rng(0).choice(len(scores), len(scores), p=weights / weights.sum()))
+    return scores[rows], labels[rows]
 
 
 def _cells(scores: Floats) -> npt.NDArray[np.intp]:

@@ -86,6 +86,8 @@ class LeadScorer(Estimator):
         self.advance = advance or (lambda _: None)
         self._timed = False
         self._groups: npt.NDArray[Any] | None = None
+        self._instants: npt.NDArray[np.intp] | None = None
+        self._known: npt.NDArray[np.intp] | None = None
 
     def fit(
         self,
@@ -96,33 +98,36 @@ class LeadScorer(Estimator):
         *,
         sample_weight: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
+        known_at: npt.ArrayLike | None = None,
     ) -> Self:
         """See `Estimator`; folds go forward in time where `event_time` is given.
 
         `groups` says whose row each is (a lead's id): several outcomes of one lead show how far leads of the same score
-        differ, which the range of a probability rests on. No id is learnt from or kept.
+        differ, which the range of a probability rests on. It wants outcomes that can recur, over windows that don't
+        overlap. No id is learnt from or kept. `known_at` says when each label was known (in the kind of `event_time`):
+        no fold learns from a label that was known only after its stretch began.
         """
+        _, order = check_rows(len(np.asarray(y)), event_time, sample_weight)
         self._timed = event_time is not None
-        self._groups = None if groups is None else np.asarray(groups)
-        if self._groups is not None:
-            if len(self._groups) != len(np.asarray(y)):
-                raise InputError(f"{len(self._groups)} groups do not fit {len(np.asarray(y))} rows")
-            _, order = check_rows(len(self._groups), event_time, sample_weight)
-            self._groups = self._groups if order is None else self._groups[order]
+        self._groups = _aligned("groups", groups, len(np.asarray(y)), order)
+        self._instants = self._known = None
+        if event_time is not None:
+            times = np.asarray(event_time) if order is None else np.asarray(event_time)[order]
+            self._instants = np.searchsorted(times, times, side="left")
+            known = _aligned("times of knowledge", known_at, len(np.asarray(y)), order)
+            self._known = None if known is None else np.searchsorted(times, known, side="left")
         return super().fit(X, y, event_time, kinds, sample_weight=sample_weight)
 
     def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """See `Estimator`."""
         timed = self._timed and not self._few(labels)
-        folds = (
-            forward(labels, self.forward_folds, self.forward_share, self.horizon, self.task)
-            if timed
-            else shuffled(labels, self.folds, self.seed, self.task)
-        )
+        folds = self._forward(labels) if timed else shuffled(labels, self.folds, self.seed, self.task)
         counting = self._counting(weights, len(labels))
         ground = Ground(matrix, labels, weights, folds, self.task, self.loss, counting, timed)
         if self._few(labels) or not folds:
-            self._alone(ground)
+            self._alone(
+                replace(ground, folds=folds or shuffled(labels, self.folds, self.seed, self.task), moving=False)
+            )
             return
         self.trials_: dict[str, Trial] = {}
         for name in self.members:
@@ -138,6 +143,17 @@ class LeadScorer(Estimator):
         self.members_ = {name: final(self._make(name), ground, self.trials_[name]) for name in stack.weights}
         self._settle(stack, matrix)
         self._judge(ground, stack, raws)
+
+    def _forward(self, labels: Floats) -> list[Fold]:
+        return forward(
+            labels,
+            self.forward_folds,
+            self.forward_share,
+            self.horizon,
+            self.task,
+            self._instants,
+            self._known,
+        )
 
     def _judge(self, ground: Ground, stack: Stack, raws: Mapping[str, Floats]) -> None:
         """Keep what the stack says of the judged rows, and learn from it how sure it is."""
@@ -308,3 +324,15 @@ class LeadScorer(Estimator):
             for kind in scorer.weights_
         }
         return scorer
+
+
+def _aligned(
+    what: str, values: npt.ArrayLike | None, rows: int, order: npt.NDArray[np.intp] | None
+) -> npt.NDArray[Any] | None:
+    """What goes with the rows, in their order."""
+    if values is None:
+        return None
+    found = np.asarray(values)
+    if len(found) != rows:
+        raise InputError(f"{len(found)} {what} do not fit {rows} rows")
+    return found if order is None else found[order]

@@ -109,17 +109,20 @@ def _learning(ground: Ground, fold: Fold, half_life: float | None) -> tuple[Floa
     return np.asfortranarray(ground.matrix[rows]), ground.labels[rows], weights
 
 
-def _thinned(fold: Fold) -> Fold:
+def _thinned(fold: Fold, ground: Ground) -> Fold:
     """The fold with every so-manieth of its rows to learn from, counted from the newest, where there are many."""
     step = -(-len(fold.learn) // _ENOUGH)
-    return Fold(fold.learn[::-1][::step][::-1], fold.judge)
+    kept = fold.learn[::-1][::step][::-1]
+    if ground.task == "binary" and len(np.unique(ground.labels[kept])) < 2:
+        return fold
+    return Fold(kept, fold.judge)
 
 
 def _fitted(
     make: Callable[[], Estimator], ground: Ground, fold: Fold, half_life: float | None
 ) -> tuple[Estimator, Floats | None]:
     member = make()
-    matrix, labels, weights = _learning(ground, _thinned(fold), half_life)
+    matrix, labels, weights = _learning(ground, _thinned(fold, ground), half_life)
     if isinstance(member, Boosted) and member.early_stopping_rounds:
         seen = np.asfortranarray(ground.matrix[fold.judge])
         return member, member.watch(matrix, labels, weights, seen, ground.labels[fold.judge])

@@ -49,6 +49,9 @@ class TargetParams(Strict):
     horizon_days: int = Field(ge=0, description="days after the event in which the outcome counts")
     accept_leaks: tuple[str, ...] = Field((), description="features that may know much, by name: read by `promote`")
     task: Task = Field("binary", description="whether the label is 0 or 1, or a number")
+    once: bool = Field(
+        False, description="the outcome ends the risk: then a lead's outcomes don't tell how far leads differ"
+    )
     rank: bool = Field(
         False, description="serve 100 x the rank of the predicted number among those of the training rows (regression)"
     )
@@ -119,6 +122,9 @@ class ScorerParams(Strict):
 class LeakParams(Strict):
     """From where on a feature counts as knowing too much: it is named, and its model needs a person's word."""
 
+    outcomes: int = Field(
+        100, ge=1, description="of the rarer kind among the training rows, below which rankings say nothing"
+    )
     rows: int = Field(20_000, ge=100, description="rows looked at, of the training and of the holdout each")
     auc: float = Field(0.8, ge=0.5, le=1, description="a binary target: a feature that ranks it so well by itself")
     correlation: float = Field(0.75, ge=0, le=1, description="a value: a feature whose ranks agree with it so much")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from models.inputs import InputError
 from pipelines.core.errors import NotReady
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
@@ -87,6 +88,15 @@ def _challenger(tenant: Tenant, target: str, interval: Interval) -> Champion | N
     return load_version(tenant, target, max(trained, key=lambda one: int(one.version), default=named))
 
 
+def _champion(tenant: Tenant, target: str, report: Report) -> Champion | None:
+    """The champion; None where there is none, or none that this version of Leadwise can read: it can't score either."""
+    try:
+        return load_alias(tenant, target, CHAMPION)
+    except InputError as error:
+        report.notes.append(f"{target}: the champion can't be read, so the challenger is judged without it: {error}")
+        return None
+
+
 def _promote(tenant: Tenant, target: str, interval: Interval, report: Report, needed: bool) -> None:
     client = connect(tenant)
     name = tenant.model_name(target)
@@ -98,7 +108,7 @@ def _promote(tenant: Tenant, target: str, interval: Interval, report: Report, ne
             return
         raise NotReady(f"{sentence}: run `leadwise train --tenant {tenant.name}` first")
     report.links[f"challenger of {target}"] = version_link(name, challenger.version)
-    champion = load_alias(tenant, target, CHAMPION)
+    champion = _champion(tenant, target, report)
     if champion is not None and champion.version == challenger.version:
         report.counts[f"{target}: champion"] = champion.version
         report.notes.append(f"{target}: version {champion.version} of {name} is the champion already: nothing changed")

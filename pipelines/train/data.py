@@ -82,6 +82,11 @@ class TrainingSet:
         return np.asarray(self.rows[EVENT_TIME].to_numpy()[self.parts.train])
 
     @property
+    def known(self) -> npt.NDArray[np.datetime64] | None:
+        """When the label of each training row was known."""
+        return None if self.keys is None else np.asarray(self.keys[KNOWN_AT].to_numpy()[self.parts.train])
+
+    @property
     def groups(self) -> npt.NDArray[np.intp] | None:
         """Whose each training row is, as numbers in the order of first appearance: ids would hang on a random salt."""
         if self.keys is None:

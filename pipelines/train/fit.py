@@ -67,7 +67,14 @@ def fit_candidates(
     advance(1)
     xgboost = XGBoost(data.task, **params.xgboost.model_dump(), **common).fit(X, y, kinds=kinds)
     advance(1)
-    scorer = lead_scorer(data.task, params, threads).fit(X, y, data.times, kinds, groups=data.groups)
+    scorer = lead_scorer(data.task, params, threads).fit(
+        X,
+        y,
+        data.times,
+        kinds,
+        groups=None if params.targets[data.target].once else data.groups,
+        known_at=data.known,
+    )
     linear = Linear(data.task, **params.linear.model_dump()).fit(X, y, kinds=kinds)
     advance(1)
     return judged([lightgbm, xgboost, scorer, linear], data, params.seed)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from models.ranked import unranked
 from pipelines.core.errors import LeadwiseError, NotReady
@@ -143,7 +144,15 @@ def _again(tenant: Tenant, lake: PinnedLake, made: MadeBy, folder: Path) -> Trai
     from feature_repo.definitions import read_definitions
     from pipelines.train.data import training_set
 
-    params = tenant.params.model_copy(update={"train": TrainParams.model_validate(made.train)})
+    try:
+        then_params = TrainParams.model_validate(made.train)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise NotReady(
+            f"the run was made by another version of Leadwise, whose parameters had no or another train.{where}:"
+            " take that version (its tag git_commit) to make it again"
+        ) from None
+    params = tenant.params.model_copy(update={"train": then_params})
     settings = tenant.settings.model_copy(update={"threads": made.threads})
     contracts = load_contracts(folder / made_by.CONTRACTS)
     definitions = read_definitions(folder / made_by.SQL, contracts)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from pipelines.core.settings import ROOT
 
-LIBRARIES = ("lightgbm", "xgboost", "scikit-learn", "numpy")
+LIBRARIES = ("lightgbm", "xgboost", "scikit-learn", "numpy", "scipy", "venn-abers", "h5py", "keras", "jax")
 
 
 def git_tags() -> dict[str, str]:

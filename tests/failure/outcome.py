@@ -20,7 +20,7 @@ from pipelines.registry.kept import kept_snapshots
 from tests.leaks import Search
 from tests.tables import IDENTITIES, contents, text
 
-_OF_THE_RUN = {"run_id", "data_snapshots", "git_commit", "git_dirty"}
+_OF_THE_RUN = {"run_id", "data_snapshots", "git_commit", "git_dirty", "card"}
 """Tags of a version that name what another run made anew, or the state of this repository."""
 
 
@@ -141,7 +141,8 @@ def _registry(tenant: Tenant) -> list[str]:
             with_version.add(one.run_id)
             tags = {key: value for key, value in sorted(one.tags.items()) if key not in _OF_THE_RUN}
             names = sorted(alias for alias, version in aliases.items() if str(version) == str(one.version))
-            found.append(f"{name} {one.version} {names} {one.description} {json.dumps(tags)}")
+            said = str(one.description).replace(one.run_id, "RUN")
+            found.append(f"{name} {one.version} {names} {said} {json.dumps(tags)}")
     experiment = client.get_experiment_by_name(tenant.experiment)
     for run in client.search_runs([experiment.experiment_id]) if experiment else []:
         if run.info.status != "KILLED":  # marked as what it is: the first half of a training

@@ -48,3 +48,19 @@ def test_recency_halves() -> None:
     assert weights[-1] == 1
     np.testing.assert_allclose(weights[-11], 0.5)
     np.testing.assert_allclose(weights[0], 0.5**10)
+
+
+def test_no_instant_is_cut_in_two_and_no_label_is_used_before_it_was_known() -> None:
+    rng = np.random.default_rng(0)
+    day = np.sort(rng.integers(0, 30, 600))
+    known_on = day + rng.integers(0, 6, 600)
+    instants, known = np.searchsorted(day, day, side="left"), np.searchsorted(day, known_on, side="left")
+    labels = (rng.random(600) < 0.5).astype(float)
+    folds = forward(labels, 6, 0.5, 0.1, "binary", instants, known)
+    assert len(folds) == 6
+    for fold in folds:
+        begins = day[fold.judge[0]]
+        assert day[fold.learn].max() < begins
+        assert (known_on[fold.learn] <= begins).all()
+        assert set(fold.learn) == set(np.flatnonzero((day < begins) & (known_on <= begins)))
+        assert fold.judge[-1] == 599 or day[fold.judge[-1]] < day[fold.judge[-1] + 1]
