@@ -172,3 +172,15 @@ def test_a_lost_holdout_is_one_sentence(tenant: Tenant, recorder: Recorder) -> N
         path.unlink()
     with pytest.raises(NotReady, match="lost its holdout"):
         run(tenant)
+
+
+def test_a_champion_that_this_version_cannot_read_does_not_stand_in_the_way(tenant: Tenant, recorder: Recorder) -> None:
+    recorder()
+    run(tenant)
+    [head] = tenant.settings.mlflow_dir.rglob("estimator.json")
+    head.write_text('{"kind": "mean"}')  # a kind of estimator that an earlier version knew
+    recorder(training_set(seed=1), digest="d2")
+    report = run(tenant)
+    assert "can't be read" in report.notes[0]
+    assert "'mean'" in report.notes[0]
+    assert load_champion(tenant, "conversion").version == "2"
