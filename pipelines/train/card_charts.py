@@ -177,7 +177,7 @@ def scores(parts: Sequence[tuple[str, Floats]], number: Format, tick: Format) ->
         ("prediction", ""),
         shown=(tick, lambda v: f"{abs(v):.0%}"),
     )
-    for (name, _), share, sign, css in zip(parts, shares, (1, -1), ("c1", "c2"), strict=True):
+    for (name, _), share, sign, css in zip(parts, shares, (1, -1), ("c1", "c2"), strict=False):  # often one only
         for left, right, one in zip(edges[:-1], edges[1:], share, strict=True):
             if one:
                 said = f"{name}: {one:.1%} at {number(left)} to {number(right)}"

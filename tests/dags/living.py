@@ -94,7 +94,7 @@ class Living:
 
         return str(until(state, seconds, f"{dag_id} {run_id}"))
 
-    def calms_down(self, tenant: str, seconds: float = 300) -> None:
+    def calms_down(self, tenant: str, seconds: float = 600) -> None:
         """Wait until no DAG of the tenant runs or waits, for long enough that none is about to."""
         calm_since: list[float] = []
 
