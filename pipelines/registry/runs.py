@@ -104,6 +104,8 @@ def runs(tenant: Tenant, target: str | None = None) -> list[Run]:
 def find(tenant: Tenant, words: str, target: str | None = None) -> Run:
     """The run that `words` mean: an id or the beginning of one, a name, a version such as v3, or an alias.
 
+    Where runs of several targets are meant, it is that of the first target that the tenant names.
+
     Raises:
         NotReady: nothing was trained yet.
         ConfigError: no run is meant, or several.
@@ -122,6 +124,9 @@ def find(tenant: Tenant, words: str, target: str | None = None) -> Run:
     ]
     for meant in ways:
         found = [run for run in known if meant(run)]
+        if len(found) > 1:  # each target has its champion: that of the first one is meant
+            first = tenant.target(target)[0]
+            found = [run for run in found if run.target == first] or found
         if len(found) > 1:
             several = ", ".join(f"{run.short} ({run.target}, {run.started:%Y-%m-%d %H:%M})" for run in found[:5])
             raise ConfigError(

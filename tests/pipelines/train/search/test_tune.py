@@ -195,6 +195,8 @@ def test_killed_and_run_again_it_is_as_if_nothing_had_been(
         outcome = search(tenant, 5)
         _UNDISTURBED.extend([tried(tenant), outcome.found[0].gain])
         (tenant.home / "tune").rename(tenant.home / "kept")
+        for run in logged(tenant):
+            connect(tenant).delete_run(run.info.run_id)
         freeze()
     words = [sys.executable, "-m", "tests.pipelines.train.search.killed", where, str(number), "5"]
     done = subprocess.run(words, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=300)
