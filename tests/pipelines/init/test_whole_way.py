@@ -124,7 +124,7 @@ def test_phones_are_whom_and_times_are_american(project: Settings, start: Start,
         {
             "Phone Number": f"+52551234{n:04d}",
             "Sent At": (datetime(2026, 1, 1) + timedelta(hours=n * 3)).strftime("%m/%d/%Y %H:%M"),
-            "Offer": "A" if n % 3 else "B",
+            "Offer": "B" if (n % 3 == 0) != (n % 5 == 0) else "A",  # tells something, and not all
             "Consent": "yes" if n % 10 else "no",
             "Converted": "won" if n % 3 == 0 or n % 7 == 0 else "lost",
         }
