@@ -68,26 +68,6 @@ def evaluate(y: npt.ArrayLike, p: npt.ArrayLike) -> dict[str, float]:
     return {"auc": auc(y, p), "logloss": logloss(y, p), "ece": ece(y, p), "base_rate": base_rate(y)}
 
 
-def difference_interval(
-    y: npt.ArrayLike,
-    ours: npt.ArrayLike,
-    theirs: npt.ArrayLike,
-    *,
-    draws: int = 500,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Paired bootstrap interval of the mean log loss of `ours` minus that of `theirs` on the same rows.
-
-    Efron & Tibshirani (1993), percentile method. Both ends below zero: `ours` is better beyond chance.
-    """
-    gaps = losses(y, ours) - losses(y, theirs)
-    rng = np.random.default_rng(seed)
-    means = [gaps[rng.integers(0, len(gaps), len(gaps))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def coverage(values: npt.ArrayLike, interval: npt.ArrayLike) -> float:
     """Share of values within their intervals (n, 2), the ends included; of true probabilities within ranges too."""
     truth, ends = _ends(values, interval)

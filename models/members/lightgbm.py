@@ -25,24 +25,11 @@ class LightGBM(Boosted):
         task: Task = "binary",
         *,
         num_leaves: int = 31,
-        learning_rate: float = 0.05,
-        num_boost_round: int = 300,
         min_child_samples: int = 50,
-        subsample: float = 1.0,
-        colsample_bytree: float = 1.0,
-        reg_lambda: float = 0.0,
         cat_smooth: float = 10.0,
         **common: Any,
     ) -> None:
-        super().__init__(
-            task,
-            learning_rate=learning_rate,
-            num_boost_round=num_boost_round,
-            subsample=subsample,
-            colsample_bytree=colsample_bytree,
-            reg_lambda=reg_lambda,
-            **common,
-        )
+        super().__init__(task, **common)
         self.num_leaves = num_leaves
         self.min_child_samples = min_child_samples
         self.cat_smooth = cat_smooth

@@ -23,23 +23,11 @@ class XGBoost(Boosted):
         task: Task = "binary",
         *,
         max_depth: int = 6,
-        learning_rate: float = 0.05,
-        num_boost_round: int = 300,
         min_child_weight: float = 5.0,
-        subsample: float = 1.0,
-        colsample_bytree: float = 1.0,
         reg_lambda: float = 1.0,
         **common: Any,
     ) -> None:
-        super().__init__(
-            task,
-            learning_rate=learning_rate,
-            num_boost_round=num_boost_round,
-            subsample=subsample,
-            colsample_bytree=colsample_bytree,
-            reg_lambda=reg_lambda,
-            **common,
-        )
+        super().__init__(task, reg_lambda=reg_lambda, **common)
         self.max_depth = max_depth
         self.min_child_weight = min_child_weight
 

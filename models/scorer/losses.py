@@ -17,8 +17,3 @@ def row_losses(raw: Floats, labels: Floats, task: Task, loss: Loss) -> Floats:
         return cast(Floats, np.logaddexp(0.0, raw) - labels * raw)
     gaps = np.abs(raw - labels)
     return cast(Floats, gaps if loss == "absolute" else gaps**2)
-
-
-def mean_loss(raw: Floats, labels: Floats, weights: Floats | None, task: Task, loss: Loss) -> float:
-    """Weighted mean of `row_losses`."""
-    return float(np.average(row_losses(raw, labels, task, loss), weights=weights))

@@ -155,3 +155,23 @@ def test_the_length_of_a_call_is_known_only_after_it() -> None:
     y = (bank.pop("y") == "yes").to_numpy(dtype=float)
     assert list(named(bank, y)) == ["duration"]
     assert not named(bank.drop(columns="duration"), y)
+
+
+def test_what_knew_nearly_all_and_now_tells_half_of_it_is_named() -> None:
+    """A column that is filled less often lately: neither as good as the whole model there, nor worthless."""
+    X, y = honest(5)
+    rng = np.random.default_rng(0)
+    late = np.arange(len(y)) >= round(len(y) * 0.8)
+    told = y * 4 + rng.normal(size=len(y))
+    told[late & (rng.random(len(y)) < 0.65)] = rng.normal(size=1)
+    cut = round(len(y) * 0.8)
+    found = find(X.assign(told=told), y, np.arange(cut), np.arange(cut, len(y)), LIMITS, full=y[cut:])
+    assert [leak.feature for leak in found] == ["told"]
+    assert found[0].figures["newest"] < 0.5 * found[0].figures["early"]
+
+
+def test_a_handful_of_outcomes_accuses_nobody() -> None:
+    X, y = honest(1)
+    copy = X.assign(copy=y + np.random.default_rng(0).normal(size=len(y)) * 0.2)
+    assert "copy" in named(copy, y)
+    assert "copy" not in named(copy, y, replace(LIMITS, outcomes=len(y), purity=1.1))

@@ -47,16 +47,6 @@ def test_calibration_bins_hold_every_row_once(pairs: list[tuple[bool, float]], b
     assert (np.diff(predicted) >= -1e-12).all()
 
 
-def test_difference_interval_knows_better_from_equal() -> None:
-    rng = np.random.default_rng(1)
-    p = rng.beta(2, 5, 4000)
-    y = rng.random(4000) < p
-    noisy = np.clip(p + rng.normal(0, 0.2, 4000), 0.01, 0.99)
-    low, high = metrics.difference_interval(y, p, noisy)
-    assert low < high < 0
-    assert metrics.difference_interval(y, p, p) == (0.0, 0.0)
-
-
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="as many labels"):
         metrics.logloss([0, 1], [0.5])

@@ -1,5 +1,6 @@
 """LeadScorer as a whole: what it keeps, how it follows a moving market, its reasons."""
 
+import random
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from models import LeadScorer, load_state
 from models.base import expit
 from models.inputs import InputError
 from models.metrics import auc, ece, logloss
+from models.scorer.folds import Fold
 
 TREES = {"num_boost_round": 60, "min_child_samples": 20, "num_leaves": 7}
 QUICK: dict[str, dict[str, Any]] = {
@@ -192,3 +194,39 @@ def test_twenty_rows_give_an_interval_too(task: Any) -> None:
     found = LeadScorer(task).fit(X, y).predict_interval(X)
     assert found.shape == (20, 2)
     assert (found[:, 0] <= found[:, 1]).all()
+
+
+def test_rows_are_thinned_only_where_both_outcomes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.scorer import trial
+
+    monkeypatch.setattr(trial, "_ENOUGH", 100)
+    labels = np.zeros(1000)
+    labels[0] = 1
+    ground = trial.Ground(np.zeros((1000, 1)), labels, None, [], "binary", "squared")
+    fold = Fold(np.arange(1000), np.empty(0, dtype=np.intp))
+    assert len(trial._thinned(fold, ground).learn) == 1000  # every tenth from the newest would lose the only 1
+    labels[9] = 1
+    thinned = trial._thinned(fold, ground).learn
+    np.testing.assert_array_equal(thinned, np.arange(9, 1000, 10))
+
+
+def test_a_network_leaves_the_generators_of_others_alone() -> None:
+    X, y, _ = market(300)
+    random.seed(5)
+    np.random.seed(5)  # the generator that Keras seeds too
+    wanted = random.random(), float(np.random.random())
+    random.seed(5)
+    np.random.seed(5)
+    LeadScorer(members={"network": QUICK["network"]}).fit(X, y)
+    assert (random.random(), float(np.random.random())) == wanted
+
+
+def test_weights_count_in_the_range_as_they_do_in_the_score() -> None:
+    """Zeros that were drawn one in ten and weigh ten: the range lies where that of all of them does."""
+    X, y, p = market(30_000, seed=7)
+    kept = (y == 1) | (np.arange(len(y)) % 10 == 0)
+    members = {"linear": QUICK["linear"]}
+    weighed = LeadScorer(members=members).fit(X[kept], y[kept], sample_weight=np.where(y[kept] == 1, 1.0, 10.0))
+    low, high = weighed.predict_interval(X).T
+    assert (high - low).mean() < 0.2
+    assert abs((low.mean() + high.mean()) / 2 - p.mean()) < 0.03
