@@ -7,6 +7,7 @@ one by one would claim more than they tell. Efron & Tibshirani (1993), chapter 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +20,9 @@ from models.inputs import Floats
 from models.judges import judge_of, mean_ranks
 
 Ints = npt.NDArray[np.intp]
+
+LABEL = "label"
+"""Name of the mean label beside the measures of a resample."""
 
 MEASURES: dict[Task, tuple[str, ...]] = {
     "binary": ("logloss", "auc", "brier", "ece"),
@@ -97,8 +101,7 @@ def paired(
     scores = [np.asarray(p, dtype=np.float64) for p in (first, second)]
     groups = np.arange(len(labels)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     values = [measures(labels, p, task) for p in scores]
-    resampled = _resampled if task == "binary" else _resampled_values
-    drawn = resampled(labels, scores, groups, draws, np.random.default_rng(seed))
+    drawn = _gaps(*resampled(labels, scores, groups, draws, np.random.default_rng(seed), task))
     edges = [(1 - level) / 2, (1 + level) / 2]
     found = {}
     for name in MEASURES[task]:
@@ -121,52 +124,71 @@ def measures(y: npt.ArrayLike, p: npt.ArrayLike, task: Task = "binary") -> dict[
     }
 
 
+def resampled(
+    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator, task: Task
+) -> list[dict[str, Floats]]:
+    """Every measure of `task`, and `label` (the mean label), of each model in the same resamples.
+
+    Args:
+        y: labels of n rows.
+        scores: of each model, n predictions.
+        groups: a whole number from 0 up for each row; rows of one number are drawn together.
+        draws: resamples.
+        rng: that draws.
+        task: what is predicted.
+    """
+    return (_resampled if task == "binary" else _resampled_values)(y, scores, groups, draws, rng)
+
+
+def _gaps(first: dict[str, Floats], second: dict[str, Floats]) -> dict[str, Floats]:
+    return {name: second[name] - first[name] for name in first}
+
+
 def _resampled(
-    y: Floats, scores: list[Floats], groups: Ints, draws: int, rng: np.random.Generator
-) -> dict[str, Floats]:
-    """Second minus first in every resample, by measure."""
+    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator
+) -> list[dict[str, Floats]]:
+    """See `resampled`; of probabilities: all but the AUC are functions of sums over clusters."""
     size = int(groups.max()) + 1
-    rows = np.bincount(groups, minlength=size).astype(np.float64)
-    gaps = {
-        "logloss": metrics.losses(y, scores[1]) - metrics.losses(y, scores[0]),
-        "brier": (scores[1] - y) ** 2 - (scores[0] - y) ** 2,
-    }
-    sums = np.column_stack([rows, *(np.bincount(groups, gap, size) for gap in gaps.values())])
+    columns = [np.ones(len(y)), y, *(one for p in scores for one in (metrics.losses(y, p), (p - y) ** 2))]
+    sums = np.column_stack([np.bincount(groups, column, size) for column in columns])
     binned = [_by_bin(y, p, groups, size) for p in scores]
     ranked = [_Ranks(y, p, groups) for p in scores]
-    parts: dict[str, list[Floats]] = {name: [] for name in MEASURES["binary"]}
+    parts: list[dict[str, list[Floats]]] = [{name: [] for name in (*MEASURES["binary"], LABEL)} for _ in scores]
     chunk = max(1, _CELLS // max(len(y), size))
     for start in range(0, draws, chunk):
         weights = _weights(min(chunk, draws - start), size, rng)
         totals = weights @ sums
-        for place, name in enumerate(gaps, 1):
-            parts[name].append(totals[:, place] / totals[:, 0])
-        calibration = [np.abs(weights @ errors).sum(axis=1) / totals[:, 0] for errors in binned]
-        parts["ece"].append(calibration[1] - calibration[0])
-        parts["auc"].append(ranked[1].auc(weights) - ranked[0].auc(weights))
-    return {name: np.concatenate(part) for name, part in parts.items()}
+        means = totals[:, 1:] / totals[:, :1]
+        for place, part in enumerate(parts):
+            part[LABEL].append(means[:, 0])
+            part["logloss"].append(means[:, 1 + 2 * place])
+            part["brier"].append(means[:, 2 + 2 * place])
+            part["ece"].append(np.abs(weights @ binned[place]).sum(axis=1) / totals[:, 0])
+            part["auc"].append(ranked[place].auc(weights))
+    return [{name: np.concatenate(several) for name, several in part.items()} for part in parts]
 
 
 def _resampled_values(
-    y: Floats, scores: list[Floats], groups: Ints, draws: int, rng: np.random.Generator
-) -> dict[str, Floats]:
-    """Second minus first in every resample, by measure of a regression: all are functions of sums over clusters."""
+    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator
+) -> list[dict[str, Floats]]:
+    """See `resampled`; of a regression: all are functions of sums over clusters."""
     size = int(groups.max()) + 1
     true = _centred_ranks(y)
-    columns = [np.ones(len(y)), true, true**2]
+    columns = [np.ones(len(y)), y, true, true**2]
     for p in scores:
         ranks = _centred_ranks(p)
         columns += [(p - y) ** 2, np.abs(p - y), ranks, ranks**2, ranks * true]
     sums = np.column_stack([np.bincount(groups, column, size) for column in columns])
-    parts: dict[str, list[Floats]] = {name: [] for name in MEASURES["regression"]}
+    parts: list[dict[str, list[Floats]]] = [{name: [] for name in (*MEASURES["regression"], LABEL)} for _ in scores]
     chunk = max(1, _CELLS // size)
     for start in range(0, draws, chunk):
         totals = _weights(min(chunk, draws - start), size, rng) @ sums
         means = totals[:, 1:] / totals[:, :1]
-        found = [_of_means(means[:, :2], means[:, 2 + 5 * place : 7 + 5 * place]) for place in (0, 1)]
-        for name, part in parts.items():
-            part.append(found[1][name] - found[0][name])
-    return {name: np.concatenate(part) for name, part in parts.items()}
+        for place, part in enumerate(parts):
+            found = _of_means(means[:, 1:3], means[:, 3 + 5 * place : 8 + 5 * place])
+            for name, one in {**found, LABEL: means[:, 0]}.items():
+                part[name].append(one)
+    return [{name: np.concatenate(several) for name, several in part.items()} for part in parts]
 
 
 def _of_means(label: Floats, model: Floats) -> dict[str, Floats]:

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
+from models.base import Task
+from models.compare import LABEL, measures, resampled
 from models.inputs import Floats
+from models.judges import judge_of
 
 Ints = npt.NDArray[np.intp]
 Times = npt.NDArray[np.datetime64]
@@ -95,73 +98,25 @@ def compared(
         By candidate `auc`, `logloss`, `brier`, `ece` and `base_rate`; of values `spearman`, `rmse`, `mae` and `mean`.
     """
     groups = np.arange(len(y)) if clusters is None else clusters
-    size = int(groups.max()) + 1
+    task: Task = "binary" if binary else "regression"
+    loss, label = judge_of(task).loss, "base_rate" if binary else "mean"
     rng = np.random.default_rng(seed)
-    judges = {kind: (_Binary if binary else _Values)(y, p) for kind, p in predictions.items()}
-    weights = np.ones(len(y))
-    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in judges}
-    for _ in range(draws + 1):
-        for kind, judge in judges.items():
-            found[kind].append(judge.at(weights))
-        weights = np.bincount(rng.integers(0, size, size), minlength=size).astype(np.float64)[groups]
-    loss = "logloss" if binary else "rmse"
-    for kind, several in found.items():
-        for one, best in zip(several, found[winner], strict=True):
-            one[GAP] = one[loss] - best[loss] if kind != winner else 0.0
-    return {
-        kind: {name: _figure([one[name] for one in several]) for name in several[0]} for kind, several in found.items()
-    }
+    drawn = dict(zip(predictions, resampled(y, list(predictions.values()), groups, draws, rng, task), strict=True))
+    whole = {kind: {**measures(y, p, task), LABEL: float(y.mean())} for kind, p in predictions.items()}
+    found = {}
+    for kind, values in whole.items():
+        figures = {name: _figure(value, drawn[kind][name]) for name, value in values.items()}
+        figures[label] = figures.pop(LABEL)
+        figures[GAP] = _figure(values[loss] - whole[winner][loss], drawn[kind][loss] - drawn[winner][loss])
+        found[kind] = figures
+    return found
 
 
-def _figure(values: list[float]) -> Figure:
-    """The first value with the interval of the others."""
-    known = np.array([value for value in values[1:] if np.isfinite(value)])
+def _figure(value: float, draws: Floats) -> Figure:
+    """A value with the interval of its resamples."""
+    known = draws[np.isfinite(draws)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    return Figure(values[0], float(low), float(high))
-
-
-class _Binary:
-    """Measures of probabilities under weights of the rows."""
-
-    def __init__(self, y: Floats, p: Floats) -> None:
-        self.y, self.loss, self.square, self.gap = y, metrics.losses(y, p), (p - y) ** 2, p - y
-        _, self.tie = np.unique(p, return_inverse=True)
-        self.bin = np.empty(len(p), dtype=np.intp)
-        for number, part in enumerate(np.array_split(np.argsort(p, kind="stable"), metrics.CALIBRATION_BINS)):
-            self.bin[part] = number
-
-    def at(self, weights: Floats) -> dict[str, float]:
-        total = max(float(weights.sum()), 1.0)
-        ones = np.bincount(self.tie, weights * self.y)
-        zeros = np.bincount(self.tie, weights * (1 - self.y))
-        pairs = ones.sum() * zeros.sum()
-        won = float((ones * (np.cumsum(zeros) - zeros / 2)).sum())
-        return {
-            "auc": won / pairs if pairs else float("nan"),
-            "logloss": float(weights @ self.loss / total),
-            "brier": float(weights @ self.square / total),
-            "ece": float(np.abs(np.bincount(self.bin, weights * self.gap)).sum() / total),
-            "base_rate": float(weights @ self.y / total),
-        }
-
-
-class _Values:
-    """Measures of values under weights of the rows."""
-
-    def __init__(self, y: Floats, p: Floats) -> None:
-        self.y, self.gap = y, p - y
-        self.ranks = [_ranks(values) for values in (y, p)]
-
-    def at(self, weights: Floats) -> dict[str, float]:
-        total = max(float(weights.sum()), 1.0)
-        a, b = (ranks - weights @ ranks / total for ranks in self.ranks)
-        spread = float(np.sqrt((weights @ a**2) * (weights @ b**2)))
-        return {
-            "spearman": float(weights @ (a * b)) / spread if spread > 0 else 0.0,
-            "rmse": float(np.sqrt(weights @ self.gap**2 / total)),
-            "mae": float(weights @ np.abs(self.gap) / total),
-            "mean": float(weights @ self.y / total),
-        }
+    return Figure(value, float(low), float(high))
 
 
 def group(name: str, y: Floats, p: Floats, binary: bool) -> Group:
@@ -169,8 +124,8 @@ def group(name: str, y: Floats, p: Floats, binary: bool) -> Group:
     if binary:
         ranking, loss = metrics.auc(y, p), metrics.logloss(y, p)
     else:
-        ranking, loss = _Values(y, p).at(np.ones(len(y)))["spearman"], float(np.sqrt(np.mean((y - p) ** 2)))
-        ranking = ranking if np.ptp(y) else float("nan")
+        judged = judge_of("regression").evaluate(y, p)
+        ranking, loss = judged["spearman"] if np.ptp(y) else float("nan"), judged["rmse"]
     return Group(name, len(y), float(p.mean()), mean_of(y, binary), ranking, loss)
 
 
@@ -261,8 +216,3 @@ def coverage_of(y: Floats, p: Floats, intervals: Mapping[float, Floats], binary:
         width = float((ends[:, 1] - ends[:, 0]).mean())
         found.append(Coverage(level, share_of(float(inside.sum()), len(inside)), width))
     return found
-
-
-def _ranks(values: Floats) -> Floats:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from models import metrics
-from models.compare import MEASURES, _Ranks, _resampled, measures, paired
+from models.compare import LABEL, MEASURES, _Ranks, measures, paired, resampled
 
 GROUPS, ROWS_EACH = 200, 4
 
@@ -61,7 +61,8 @@ rows = st.lists(
 def test_every_resample_is_what_repeating_the_rows_gives(made: list, seed: int) -> None:
     y, first, second, entity = (np.array(column, dtype=float) for column in zip(*made, strict=True))
     groups = np.unique(entity, return_inverse=True)[1]
-    found = _resampled(y, [first, second], groups, 3, np.random.default_rng(seed))
+    one, two = resampled(y, [first, second], groups, 3, np.random.default_rng(seed), "binary")
+    found = {name: two[name] - one[name] for name in one}
     picked = np.random.default_rng(seed).integers(0, groups.max() + 1, (3, groups.max() + 1))
     for place, drawn in enumerate(picked):
         again = np.concatenate([np.flatnonzero(groups == group) for group in drawn])
@@ -69,6 +70,7 @@ def test_every_resample_is_what_repeating_the_rows_gives(made: list, seed: int) 
         assert found["logloss"][place] == pytest.approx(gap)
         brier = np.mean((second[again] - y[again]) ** 2) - np.mean((first[again] - y[again]) ** 2)
         assert found["brier"][place] == pytest.approx(brier)
+        assert one[LABEL][place] == pytest.approx(y[again].mean())
         if len(set(y[again])) == 2:
             auc = roc_auc_score(y[again], second[again]) - roc_auc_score(y[again], first[again])
             assert found["auc"][place] == pytest.approx(auc)
@@ -107,3 +109,15 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_names_of_the_entitie
 def test_no_row_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         paired([], [], [])
+
+
+def test_resamples_of_values_are_those_of_repeated_rows() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.gamma(1, 10, 60)
+    p, groups = y + rng.normal(size=60), np.arange(60) // 3
+    [found] = resampled(y, [p], groups, 4, np.random.default_rng(7), "regression")
+    for place, drawn in enumerate(np.random.default_rng(7).integers(0, 20, (4, 20))):
+        again = np.concatenate([np.flatnonzero(groups == group) for group in drawn])
+        assert found["mae"][place] == pytest.approx(np.abs(p - y)[again].mean())
+        assert found["rmse"][place] == pytest.approx(np.sqrt(((p - y)[again] ** 2).mean()))
+        assert found[LABEL][place] == pytest.approx(y[again].mean())

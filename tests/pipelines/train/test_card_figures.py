@@ -3,14 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 
 from models import metrics
 from pipelines.train.card_charts import ticks
 from pipelines.train.card_figures import (
     GAP,
-    _Binary,
-    _Values,
     bins_of,
     compared,
     coverage_of,
@@ -24,20 +21,6 @@ def sample(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     p = rng.beta(1, 4, n).round(2)  # with ties
     return (rng.random(n) < p).astype(float), p
-
-
-def test_weights_are_repeated_rows() -> None:
-    y, p = sample()
-    counts = np.random.default_rng(1).integers(0, 4, len(y))
-    found = _Binary(y, p).at(counts.astype(float))
-    rows = np.repeat(np.arange(len(y)), counts)
-    assert found["auc"] == pytest.approx(metrics.auc(y[rows], p[rows]))
-    assert found["logloss"] == pytest.approx(metrics.logloss(y[rows], p[rows]))
-    assert found["brier"] == pytest.approx(np.mean((y[rows] - p[rows]) ** 2))
-    value = 100 * y + 10 * p
-    twice = _Values(value, p).at(np.full(len(y), 2.0))
-    assert twice["spearman"] == pytest.approx(spearmanr(value, p).statistic)
-    assert _Values(value, p).at(counts.astype(float))["mae"] == pytest.approx(np.mean(np.abs(value - p)[rows]))
 
 
 def test_the_interval_of_a_share_is_as_wide_as_theory_says() -> None:
