@@ -158,7 +158,7 @@ def _as_told(clone: Clone, tenant: Tenant) -> None:
     shown, known = clone.shown(), {run.name: run for run in runs(tenant)}
     assert "cut" not in known
     assert shown["more-leaves"]["train.lightgbm.num_leaves"] == "31"
-    assert shown["shallow"]["train.xgboost.max_depth"] == "2"
+    assert shown["shallow"]["train.lightgbm.num_leaves"] == "4"
     for name in ("more-leaves", "shallow", "strict"):
         run = known[name]
         assert shown[name]["mlflow_run"] == run.short

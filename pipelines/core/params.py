@@ -106,6 +106,7 @@ class NetworkParams(Strict):
 
 
 Member = Literal["lightgbm", "xgboost", "linear", "network"]
+Kind = Literal["lightgbm", "xgboost", "scorer", "linear"]
 
 
 class ScorerParams(Strict):
@@ -143,6 +144,7 @@ class TrainParams(Strict):
     validation_share: float = Field(gt=0, lt=1, description="last share of the training rows, for early stopping")
     min_rows: int = Field(ge=20, description="fewer matured rows are refused")
     seed: int = Field(ge=0, description="of the estimators")
+    candidates: list[Kind] = Field(description="fitted and judged side by side; linear, the last, is the yardstick")
     lightgbm: LightGBMParams
     xgboost: XGBoostParams
     linear: LinearParams
@@ -150,6 +152,13 @@ class TrainParams(Strict):
     scorer: ScorerParams
     leaks: LeakParams = LeakParams()
     accept_leaks: tuple[str, ...] = Field((), description="features that may know much, for every target")
+
+    @model_validator(mode="after")
+    def _linear_last(self) -> "TrainParams":
+        named = self.candidates
+        if len(named) < 2 or len(set(named)) < len(named) or named[-1] != "linear":
+            raise ValueError(f"candidates need one besides linear, each once, and linear last: {', '.join(named)}")
+        return self
 
 
 class RangeParams(Strict):

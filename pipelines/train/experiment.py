@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
 
-KINDS = ("lightgbm", "xgboost", "scorer", "linear")  # the last one is what the others are compared with
 WORKSPACE = "workspace"  # name of a run where DVC gave it none (`dvc repro`)
 _POINTS = 100
 
@@ -48,7 +47,7 @@ def fit(tenant: Tenant, target: str, frozen: Path, folder: Path) -> Report:
         ConfigError: it belongs to another target or horizon.
     """
     data = thaw(tenant, target, frozen)
-    with progress(f"fit {target}", 3) as advance:
+    with progress(f"fit {target}", len(tenant.params.train.candidates)) as advance:
         candidates = fit_candidates(data, tenant.params.train, tenant.settings.threads, advance)
     shutil.rmtree(folder, ignore_errors=True)
     for candidate in candidates:
@@ -71,10 +70,11 @@ def evaluate(tenant: Tenant, target: str, frozen: Path, models: Path, metrics: P
         ConfigError: they belong to another target or horizon.
     """
     data = thaw(tenant, target, frozen)
-    absent = [kind for kind in KINDS if not (models / kind).is_dir()]
+    kinds = tenant.params.train.candidates
+    absent = [kind for kind in kinds if not (models / kind).is_dir()]
     if absent:
         raise NotReady(f"there is no fitted model {models / absent[0]}: fit the candidates with `dvc repro fit`")
-    candidates = judged([read_model(models / kind) for kind in KINDS], data, tenant.params.train.seed)
+    candidates = judged([read_model(models / kind) for kind in kinds], data, tenant.params.train.seed)
     training = Training(tenant, data, candidates, data.digest(recipe(tenant, target)))
     with progress(f"evaluate {target}"):
         run_id = _recorded(connect(tenant), training)

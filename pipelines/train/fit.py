@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models import Estimator, LeadScorer
-    from pipelines.core.params import Task, TrainParams
+    from pipelines.core.params import Kind, Task, TrainParams
     from pipelines.train.data import TrainingSet
 
 
@@ -50,34 +50,35 @@ class Candidate:
 def fit_candidates(
     data: TrainingSet, params: TrainParams, threads: int, advance: Callable[[int], None]
 ) -> list[Candidate]:
-    """Fit LightGBM, XGBoost, the LeadScorer and the linear model.
+    """Fit every estimator that the parameters name as a candidate.
 
     Args:
         data: what is learnt from and judged by.
         params: of the estimators.
         threads: that may be used.
-        advance: called with 1 three times: after the first two fits, and after the third.
+        advance: called with 1 after each fit.
     """
-    from models.members import LightGBM, Linear, XGBoost
+    fitted = []
+    for kind in params.candidates:
+        fitted.append(_fitted(kind, data, params, threads))
+        advance(1)
+    return judged(fitted, data, params.seed)
 
-    common: dict[str, Any] = {"validation_share": params.validation_share, "seed": params.seed, "threads": threads}
+
+def _fitted(kind: Kind, data: TrainingSet, params: TrainParams, threads: int) -> Estimator:
+    from models.members import MEMBERS
+
     X, y = data.train
     kinds = dict(data.features)
-    lightgbm = LightGBM(data.task, **params.lightgbm.model_dump(), **common).fit(X, y, kinds=kinds)
-    advance(1)
-    xgboost = XGBoost(data.task, **params.xgboost.model_dump(), **common).fit(X, y, kinds=kinds)
-    advance(1)
-    scorer = lead_scorer(data.task, params, threads).fit(
-        X,
-        y,
-        data.times,
-        kinds,
-        groups=None if params.targets[data.target].once else data.groups,
-        known_at=data.known,
-    )
-    linear = Linear(data.task, **params.linear.model_dump()).fit(X, y, kinds=kinds)
-    advance(1)
-    return judged([lightgbm, xgboost, scorer, linear], data, params.seed)
+    if kind == "scorer":
+        groups = None if params.targets[data.target].once else data.groups
+        return lead_scorer(data.task, params, threads).fit(X, y, data.times, kinds, groups=groups, known_at=data.known)
+    settings: dict[str, Any] = getattr(params, kind).model_dump()
+    if kind != "linear":
+        settings |= {"validation_share": params.validation_share, "seed": params.seed, "threads": threads}
+    maker: Any = MEMBERS[kind]
+    estimator: Estimator = maker(data.task, **settings).fit(X, y, kinds=kinds)
+    return estimator
 
 
 def lead_scorer(task: Task, params: TrainParams, threads: int) -> LeadScorer:
@@ -154,9 +155,11 @@ def verdict(data: TrainingSet, candidates: list[Candidate]) -> list[str]:
     by_kind = {candidate.kind: candidate for candidate in candidates}
     linear = by_kind["linear"].loss
     notes = []
-    for kind in ("lightgbm", "xgboost", "scorer"):
-        low, high = by_kind[kind].against_linear
-        gap = by_kind[kind].loss - linear
+    for kind, candidate in by_kind.items():
+        if kind == "linear":
+            continue
+        low, high = candidate.against_linear
+        gap = candidate.loss - linear
         if gap >= 0:
             sure = "beyond chance" if low > 0 else "within chance"
             notes.append(f"{data.target}: {kind} loses to the linear model by {gap:.4f} {judge.words}, {sure}")

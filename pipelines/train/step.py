@@ -49,7 +49,7 @@ def train(tenant: Tenant, interval: Interval, target: str | None = None) -> Repo
         end_halves(client, tenant)
         found = training_sets(tenant, Lake(tenant), contracts, definitions, targets, interval)
         for name in targets:
-            with progress(f"train {name}", 5) as advance:
+            with progress(f"train {name}", len(tenant.params.train.candidates) + 2) as advance:
                 data = next(found)
                 advance(1)
                 if not isinstance(data, NotReady):

@@ -100,7 +100,7 @@ PARAMS: dict[str, Any] = {
         "targets": {"conversion": {"horizon_days": 1}},
         "min_rows": 40,
         "lightgbm": {"num_boost_round": 5},
-        "xgboost": {"num_boost_round": 5, "min_child_weight": 1},
+        "scorer": {"members": ["lightgbm", "linear"], "forward_folds": 2, "half_lives": []},
     },
     "retention": {"raw_days": 5, "quarantine_days": 5},
     "score": {"tiers": {"A": 2.0, "B": 1.0, "C": 0.5}},

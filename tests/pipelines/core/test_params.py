@@ -29,6 +29,8 @@ def test_a_tenant_changes_part_of_a_section_and_keeps_the_rest(tmp_path: Path) -
     [
         ({"train": {"holdout_shar": 0.2}}, ("'train.holdout_shar'", "did you mean 'holdout_share'?")),
         ({"train": {"lightgbm": {"num_leafs": 3}}}, ("'train.lightgbm.num_leafs'", "did you mean 'num_leaves'?")),
+        ({"train": {"candidates": ["linear", "scorer"]}}, ("'train'", "linear last: linear, scorer")),
+        ({"train": {"candidates": ["linear"]}}, ("one besides linear",)),
         ({"trian": {}}, ("'trian'", "did you mean 'train'?")),
         ({"train": {"targets": {"conversion": {"horizn_days": 1}}}}, ("did you mean 'horizon_days'?",)),
         ({"tenants": {"demo": {"sources": {"leads": {"pth": "x"}}}}}, ("did you mean 'path'?",)),
