@@ -12,6 +12,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from models.inputs import Columns, Floats, InputError, Inputs, Kind, is_missing
+from models.reasons import Explanation, explained
 
 SMALL = 512
 """Up to so many rows one thread predicts: starting more costs more than they save."""
@@ -102,6 +103,23 @@ class Estimator(ABC):
     @abstractmethod
     def contributions_matrix(self, matrix: Floats) -> Floats:
         """Terms (rows, inputs + 1) that sum to `raw_matrix`: what each input adds to the base, and last the base."""
+
+    def explain(self, X: Columns, top: int = 3) -> Explanation:
+        """The `top` inputs that moved each row's score most, on the raw scale, and the rest.
+
+        Raises InputError for an unreadable column, or `top` outside 1 … number of inputs.
+        """
+        if not 1 <= top <= len(self.inputs_.columns):
+            raise InputError(f"top must be 1 to {len(self.inputs_.columns)}, the number of inputs, not {top}")
+        return explained(self._named, self._unnamed, self.inputs_.encode(X), top)
+
+    def _named(self, matrix: Floats) -> Floats:
+        """Terms (rows, inputs + 1) of what can be attributed to inputs, the base last."""
+        return self.contributions_matrix(matrix)
+
+    def _unnamed(self, matrix: Floats) -> Floats:
+        """What no input can be named for, beyond the base."""
+        return np.zeros(len(matrix))
 
     @abstractmethod
     def importance(self) -> dict[str, float]:

@@ -89,6 +89,12 @@ class Ranked(Estimator):
         """See `Estimator`; the inner terms, which sum to the inner prediction."""
         return self.inner.contributions_matrix(matrix)
 
+    def _named(self, matrix: Floats) -> Floats:
+        return self.inner._named(matrix)
+
+    def _unnamed(self, matrix: Floats) -> Floats:
+        return self.inner._unnamed(matrix)
+
     def importance(self) -> dict[str, float]:
         """The inner regression's."""
         return self.inner.importance()

@@ -18,7 +18,6 @@ from models.members.boosted import Boosted, Loss
 from models.scorer.defaults import DEFAULTS
 from models.scorer.folds import Fold, forward, recency, shortest, shuffled
 from models.scorer.ranges import later_outcomes
-from models.scorer.reasons import Explanation, explained
 from models.scorer.stack import Stack, stacked, steadied
 from models.scorer.trial import Ground, Trial, final, tried
 from models.scorer.uncertainty import Uncertainty
@@ -247,17 +246,8 @@ class LeadScorer(Estimator):
         terms[:, -1] += self._unnamed(matrix)
         return terms
 
-    def explain(self, X: Columns, top: int = 3) -> Explanation:
-        """The `top` inputs that moved each row's score most, on the raw scale, and the rest.
-
-        Raises InputError for an unreadable column, or `top` outside 1 … number of inputs.
-        """
-        if not 1 <= top <= len(self.inputs_.columns):
-            raise InputError(f"top must be 1 to {len(self.inputs_.columns)}, the number of inputs, not {top}")
-        return explained(self._named, self._unnamed, self.inputs_.encode(X), top)
-
     def _named(self, matrix: Floats) -> Floats:
-        """Terms of the members that name their reasons; the base holds what the others say in the middle."""
+        """See `Estimator`: of the members that name their reasons; the base holds what others say in the middle."""
         terms = np.zeros((len(matrix), matrix.shape[1] + 1))
         for name, weight in self.weights_.items():
             if name in self.centres_:
@@ -268,7 +258,7 @@ class LeadScorer(Estimator):
         return terms
 
     def _unnamed(self, matrix: Floats) -> Floats:
-        """What the other members add beyond that."""
+        """See `Estimator`: what the other members add beyond that."""
         total = np.zeros(len(matrix))
         for name, centre in self.centres_.items():
             total += self.weights_[name] * (self.members_[name].raw_matrix(matrix) - centre)

@@ -34,6 +34,7 @@ def card(evidence: Evidence) -> str:
         sections.coverage(e),
         sections.time(e),
         sections.importance(e),
+        sections.reasons(e),
         sections.segments(e),
         sections.candidates(e, found),
         sections.members(e),

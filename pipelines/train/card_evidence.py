@@ -24,7 +24,29 @@ if TYPE_CHECKING:
     from pipelines.train.record import Training
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+EXAMPLES = {"highest": 1.0, "upper quarter": 0.75, "middle": 0.5, "lowest": 0.0}
+"""Rows of the holdout that are explained, by the place of their prediction among all."""
+REASONS = 3
 _ROWS = 5_000  # of the holdout, for which intervals are asked
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row of the holdout and why it got its prediction.
+
+    Attributes:
+        place: of its prediction among all, in words.
+        prediction: what was predicted.
+        reasons: the features that moved it most: name, value, and what each added, in log odds or the label's unit.
+        rest: what everything else added to the base.
+        base: where every row starts.
+    """
+
+    place: str
+    prediction: float
+    reasons: Sequence[tuple[str, object, float]]
+    rest: float
+    base: float
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,7 @@ class Evidence:
         words: a phrase by feature, where there is one.
         segments: by column its values in the holdout.
         intervals: by level, low and high of each row of the holdout.
+        examples: rows of the holdout, each with its reasons.
         weights: of the members of the winner.
         leaks: features that may know the outcome, and whether each was accepted.
         lineage: what the run was made from, by name.
@@ -67,6 +90,7 @@ class Evidence:
     words: Mapping[str, str] = field(default_factory=dict)
     segments: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
     intervals: Mapping[float, Floats] = field(default_factory=dict)
+    examples: Sequence[Example] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     leaks: Sequence[tuple[Leak, bool]] = ()
     lineage: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +158,7 @@ def evidence_of(training: Training, lineage: Mapping[str, str]) -> Evidence:
         words=words_of(names, contracts, data.source),
         segments={n: data.frame[n].to_numpy(dtype=object)[holdout] for n in names if n in segments},
         intervals=_intervals(training),
+        examples=_examples(training),
         weights=dict(getattr(winner.estimator, "weights_", {})),
         leaks=[(leak, leak.feature in known) for leak in training.leaks],
         lineage=lineage,
@@ -153,6 +178,28 @@ def _clusters(data: TrainingSet) -> Ints | None:
         return None
     entities = data.keys.column(0).take(pa.array(data.parts.holdout)).combine_chunks()
     return np.asarray(entities.dictionary_encode().indices.to_numpy(), dtype=np.intp)
+
+
+def _examples(training: Training) -> list[Example]:
+    """A few rows of the holdout from the best to the worst, each with the reasons that count most."""
+    data, winner = training.data, training.winner
+    order = np.argsort(winner.probabilities, kind="stable")
+    at = [int(order[round(place * (len(order) - 1))]) for place in EXAMPLES.values()]
+    X = data.frame.iloc[data.parts.holdout[at]]
+    why = winner.estimator.explain(X, top=min(REASONS, X.shape[1]))
+    return [
+        Example(
+            place,
+            float(winner.probabilities[at[i]]),
+            [
+                (str(X.columns[one]), X.iloc[i, one], float(part))
+                for one, part in zip(why.features[i], why.contributions[i], strict=True)
+            ],
+            float(why.rest[i]),
+            float(why.base[i]),
+        )
+        for i, place in enumerate(EXAMPLES)
+    ]
 
 
 def _intervals(training: Training) -> dict[float, Floats]:

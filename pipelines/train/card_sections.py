@@ -137,6 +137,32 @@ def importance(e: Evidence) -> str:
     return section("What it goes by", shown + note("Share of each feature in what the model learnt."))
 
 
+def reasons(e: Evidence) -> str:
+    """Why a few rows got what they got."""
+    if not e.examples:
+        return ""
+    unit = "log odds" if e.binary else "the label's unit"
+    parts = []
+    for one in e.examples:
+        top = max((abs(part) for _, _, part in one.reasons), default=0.0)
+        rows = [
+            bar(f"{name} = {_cell(value)}", abs(part), top, f"{part:+.3g}", e.words.get(name, ""))
+            for name, value, part in one.reasons
+        ]
+        rows.append(bar("everything else", abs(one.rest), max(top, abs(one.rest)), f"{one.rest:+.3g}"))
+        title = f"<h3>{escape(one.place.capitalize())}: {escape(e.number(one.prediction))}</h3>"
+        parts.append(f'<div>{title}<div class="bars">{"".join(rows)}</div></div>')
+    told_below = f"What each feature added to {e.examples[0].base:+.3g}, where every row starts, in {unit}."
+    return section("Why: four rows of the holdout", grid(parts) + note(told_below))
+
+
+def _cell(value: object) -> str:
+    """A feature's value as people read it."""
+    if value is None or value != value:
+        return "missing"
+    return f"{value:,.4g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
 def segments(e: Evidence) -> str:
     """The same numbers for each group that a contract declares."""
     found = figures.segments_of(e.segments, e.y, e.p, e.binary)

@@ -8,36 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.registry.frames import frame
 from pipelines.registry.leaks import leak_tags
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import (
-    CARD,
     CARD_LINK,
     CHALLENGER,
-    ENTITY,
-    HOLDOUT,
-    REFERENCE,
     card_link,
     experiment_id,
     note_origin,
     quiet,
     versions_with,
 )
-from pipelines.train import made_by
-from pipelines.train.card import card
+from pipelines.train.artifacts import write_artifacts
 from pipelines.train.card_evidence import evidence_of
+from pipelines.train.card_figures import coverage_of
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.leaks import leaks_of
-from pipelines.train.plots import draw
 from pipelines.train.source import git_tags, libraries
 
 if TYPE_CHECKING:
@@ -48,6 +39,7 @@ if TYPE_CHECKING:
     from models import Estimator
     from models.leaks import Leak
     from pipelines.core.tenant import Tenant
+    from pipelines.train.card_evidence import Evidence
     from pipelines.train.data import TrainingSet
 
 DIGEST = "training_digest"
@@ -175,9 +167,11 @@ def logged_run(
     with quiet(), tempfile.TemporaryDirectory(prefix="leadwise-") as scratch:
         folder = Path(scratch)
         with mlflow.start_run(experiment_id=experiment, run_name=run_name, tags=tags) as run:
-            _log_numbers(training)
+            evidence = evidence_of(training, run_tags(training))
+            made = recipe(training.tenant, data.target)
+            _log_numbers(training, made, evidence)
             _log_inputs(training)
-            _write_evidence(folder / "artifacts", training)
+            write_artifacts(folder / "artifacts", training, evidence, made)
             mlflow.log_artifacts(str(folder / "artifacts"))
             rows = comparison(data, training.candidates)
             mlflow.log_table({column: [row[column] for row in rows] for column in rows[0]}, COMPARISON)
@@ -240,13 +234,15 @@ def _describe(training: Training, run_id: str, tags: dict[str, str]) -> dict[str
     }
 
 
-def _log_numbers(training: Training) -> None:
+def _log_numbers(training: Training, made: dict[str, Any], evidence: Evidence) -> None:
+    """Parameters, and the measures of every candidate; `coverage_90` is how often the winner's 90 % interval held."""
     import mlflow
 
     data, parts = training.data, training.data.parts
+    held = coverage_of(evidence.y, evidence.p, evidence.intervals, evidence.binary)
     mlflow.log_params(
         {
-            **recipe(training.tenant, data.target),
+            **made,
             "feature_service": data.target,
             "features": len(data.features),
             **{f"snapshot.{name}": value for name, value in data.snapshots.items()},
@@ -258,6 +254,7 @@ def _log_numbers(training: Training) -> None:
         {
             **training.winner.metrics,
             **figures,
+            **{f"coverage_{one.level * 100:.0f}": one.held.value for one in held},
             "train_rows": len(parts.train),
             "holdout_rows": len(parts.holdout),
             "purged_rows": parts.purged,
@@ -286,49 +283,6 @@ def _log_inputs(training: Training) -> None:
         )
         vars(dataset)["schema"] = schema  # a cached property: MLflow would look at every value to infer the same
         mlflow.log_input(dataset, context=context)
-
-
-def _write_evidence(folder: Path, training: Training) -> None:
-    """The artifacts of the run: pictures, the judged holdout, the sample that drift is measured by."""
-    data = training.data
-    for part in ("plots", "holdout", "reference"):
-        (folder / part).mkdir(parents=True)
-    draw(folder / "plots", data, training.candidates, training.winner)
-    (folder / "features.json").write_text(json.dumps(data.features) + "\n", encoding="utf-8")
-    held = data.rows.take(pa.array(data.parts.holdout))
-    if data.keys is not None:  # what a comparison of two runs finds common rows by
-        held = held.append_column(ENTITY, _veiled(data.keys.column(0).take(pa.array(data.parts.holdout))))
-    for candidate in training.candidates:
-        held = held.append_column(f"p_{candidate.kind}", pa.array(candidate.probabilities))
-    pq.write_table(held, folder / HOLDOUT)
-    tenant = training.tenant
-    made = recipe(tenant, data.target)
-    made_by.write(folder / made_by.FOLDER, data, tenant.params.train, made, training.digest, tenant.settings.threads)
-    pq.write_table(_sample(training), folder / REFERENCE)
-    told = [
-        {"feature": one.feature, "rule": one.rule, "sentence": one.sentence, **one.figures} for one in training.leaks
-    ]
-    (folder / "leaks.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card(evidence_of(training, run_tags(training))), encoding="utf-8")
-
-
-def _veiled(entities: pa.ChunkedArray) -> pa.Array:
-    """A digest of each entity: enough to find the same one in another run, on a server that others may read."""
-    coded = entities.combine_chunks().dictionary_encode()
-    names = [blake2b(str(name).encode(), digest_size=8).hexdigest() for name in coded.dictionary.to_pylist()]
-    return pa.array(names, pa.string()).take(coded.indices)
-
-
-def _sample(training: Training) -> pa.Table:
-    """Training rows drawn by the seed, in time order, with the `score` that is served of them."""
-    data, params = training.data, training.tenant.params
-    rows = data.parts.train
-    if len(rows) > params.monitor.sample_rows:
-        drawn = np.random.default_rng(params.train.seed).choice(rows, params.monitor.sample_rows, replace=False)
-        rows = np.sort(drawn)
-    sample = data.rows.take(pa.array(rows)).select([name for name, _ in data.features])
-    scores = training.served.expected(frame(sample, data.features))
-    return sample.append_column("score", pa.array(scores))
 
 
 def _flat(values: dict[str, Any], head: str = "") -> dict[str, Any]:

@@ -82,6 +82,18 @@ def test_state_is_text_json_or_ubj_and_no_pickle(fitted: Estimator) -> None:
             json.loads(data)
 
 
+def test_reasons_add_up_and_the_strongest_come_first(fitted: Estimator) -> None:
+    X, _ = market(200, seed=2)
+    why = fitted.explain(X, top=2)
+    raw = fitted.raw_matrix(fitted.inputs_.encode(X))
+    np.testing.assert_allclose(why.base + why.contributions.sum(axis=1) + why.rest, raw, atol=1e-5)
+    assert (np.abs(why.contributions[:, 0]) >= np.abs(why.contributions[:, 1])).all()
+    if fitted.attributes:
+        assert "amount" in np.array(fitted.inputs_.names)[why.features[:, 0]]
+    with pytest.raises(InputError, match="top must be 1 to 4"):
+        fitted.explain(X, top=5)
+
+
 def test_column_order_and_further_columns_do_not_matter(fitted: Estimator) -> None:
     X, _ = market(50, seed=3)
     other = X[list(X)[::-1]].assign(further="x")

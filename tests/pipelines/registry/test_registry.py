@@ -107,6 +107,18 @@ def test_no_artifact_holds_an_entity(tenant: Tenant, recorder: Recorder) -> None
         }
 
 
+def test_how_often_intervals_held_is_a_metric_and_the_card_has_reasons(tenant: Tenant, recorder: Recorder) -> None:
+    version = recorder(only="scorer")
+    run = connect(tenant).get_run(str(version.run_id))
+    held = [run.data.metrics[f"coverage_{level}"] for level in (50, 80, 90, 95)]
+    assert held == sorted(held)
+    assert 0 <= held[0] <= held[-1] <= 1
+    [page] = tenant.settings.mlflow_dir.rglob("card.html")
+    text = page.read_text(encoding="utf-8")
+    assert f"{held[2]:.1%}" in text
+    assert "Why: four rows of the holdout" in text
+
+
 def test_status_before_and_after(tenant: Tenant, recorder: Recorder) -> None:
     assert model_status(tenant) == {}
     recorder()

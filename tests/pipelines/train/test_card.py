@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from models import metrics
 from models.leaks import Leak
 from pipelines.train.card import card
-from pipelines.train.card_evidence import Evidence
+from pipelines.train.card_evidence import Evidence, Example
 from pipelines.train.card_words import heading, words_of
 
 VOID = {"meta", "path", "circle", "rect", "polyline", "br"}
@@ -126,6 +126,7 @@ def test_names_are_escaped_wherever_they_stand() -> None:
             words={bad: bad, "city": bad},
             segments={bad: np.array([bad] * len(e.y), dtype=object)},
             weights={bad: 1.0},
+            examples=[Example(bad, 0.5, [(bad, bad, 1.0)], 0.1, -1.0)],
             leaks=[(leak, False)],
             lineage={bad: bad},
         )
@@ -133,6 +134,16 @@ def test_names_are_escaped_wherever_they_stand() -> None:
     assert "<b onclick" not in text
     assert "&lt;b onclick" in text
     assert Page(text).open == []
+
+
+def test_reasons_stand_in_the_contracts_words() -> None:
+    rows = [("amount", 1234.5, 0.8), ("city", "north", -0.3), ("member", None, 0.05)]
+    text = card(evidence(examples=[Example("highest", 0.9, rows, -0.01, -1.0)]))
+    for words in ("Highest: 90.0%", "amount = 1,234", "Money spent, in pesos.", "city = north", "member = missing"):
+        assert words in text
+    for number in ("+0.8", "-0.3", "+0.05", "-0.01"):
+        assert f">{number}<" in text
+    assert "log odds" in text
 
 
 def test_segments_are_those_of_pandas() -> None:
