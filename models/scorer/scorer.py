@@ -18,6 +18,7 @@ from models.members.boosted import Boosted, Loss
 from models.scorer.defaults import DEFAULTS
 from models.scorer.folds import Fold, forward, recency, shortest, shuffled
 from models.scorer.ranges import later_outcomes
+from models.scorer.shift import prior_shift
 from models.scorer.stack import Stack, stacked, steadied
 from models.scorer.trial import Ground, Trial, final, tried
 from models.scorer.uncertainty import Uncertainty
@@ -36,8 +37,9 @@ class LeadScorer(Estimator):
     `forward_share` of rows is judged by members that learnt from what lies before it; a stretch is as long as `horizon`
     says, the share of its history that a model is used for before the next one is trained. A row's weight halves every
     so many rows; each member gets the half-life that suited it best, None among them. The weights of the stack, and
-    with them its calibration, are learnt from these judged rows, the newest counting most. Without `event_time` the
-    folds are drawn by chance and all rows weigh alike.
+    with them its calibration, are learnt from these judged rows, the newest counting most; where the level of outcomes
+    moves so that it would have helped on later stretches, all log odds are shifted as the newest rows say. Without
+    `event_time` the folds are drawn by chance and all rows weigh alike.
 
     A member that does not help beyond chance gets no weight and is not kept. With few rows the linear member stands
     alone.
@@ -46,6 +48,7 @@ class LeadScorer(Estimator):
         weights_: weight of each member that is served.
         members_: these members, fitted on all rows.
         trials_: how every member did on the folds.
+        shift_: of all log odds, since the base rate moved; 0 where that does not help, or nothing says so.
         judged_: out-of-fold raw predictions of the stack, their labels, and positions of these rows in time order.
     """
 
@@ -120,6 +123,7 @@ class LeadScorer(Estimator):
     def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """See `Estimator`."""
         timed = self._timed and not self._few(labels)
+        self.shift_ = 0.0
         folds = self._forward(labels) if timed else shuffled(labels, self.folds, self.seed, self.task)
         counting = self._counting(weights, len(labels))
         ground = Ground(matrix, labels, weights, folds, self.task, self.loss, counting, timed)
@@ -140,8 +144,13 @@ class LeadScorer(Estimator):
         else:
             stack = stacked(raws, outcomes, heavy, task=self.task, loss=self.loss, least_gain=self.least_gain)
         self.members_ = {name: final(self._make(name), ground, self.trials_[name]) for name in stack.weights}
+        raw = stack.combine(raws)
+        if timed and self.task == "binary":
+            half_life = self.forward_share * len(labels) / 2
+            self.shift_, shifts = prior_shift(raw, ground, half_life, self.least_gain)
+            stack, raw = replace(stack, intercept=stack.intercept + self.shift_), raw + shifts
         self._settle(stack, matrix)
-        self._judge(ground, stack, raws)
+        self._judge(ground, raw)
 
     def _forward(self, labels: Floats) -> list[Fold]:
         return forward(
@@ -154,11 +163,11 @@ class LeadScorer(Estimator):
             self._known,
         )
 
-    def _judge(self, ground: Ground, stack: Stack, raws: Mapping[str, Floats]) -> None:
-        """Keep what the stack says of the judged rows, and learn from it how sure it is."""
+    def _judge(self, ground: Ground, raw: Floats) -> None:
+        """Keep what was said of the judged rows, fold after fold, and learn from it how sure it is."""
         rows = np.concatenate([fold.judge for fold in ground.folds])
         order = np.argsort(rows, kind="stable")
-        rows, raw = rows[order], stack.combine(raws)[order]
+        rows, raw = rows[order], raw[order]
         self.judged_ = raw, ground.labels[rows], rows
         self.uncertainty_ = Uncertainty.learn(
             self.task,
@@ -191,7 +200,7 @@ class LeadScorer(Estimator):
             every = np.arange(len(ground.labels))
             ground = replace(ground, folds=[Fold(every, every)])
             raw = member.raw_matrix(ground.matrix)
-        self._judge(ground, stack, {name: raw})
+        self._judge(ground, raw)
 
     def _make(self, name: str) -> Callable[[], Estimator]:
         """A maker of the unfitted member that reads these inputs."""
