@@ -47,11 +47,12 @@ def matured(rows: pa.Table, entity: str, as_of: datetime) -> pa.Table:
 
 
 def ordered(rows: pa.Table, entity: str, features: Sequence[str]) -> pa.Table:
-    """Joined rows in an order that no lead id takes part in: event time, time of knowledge, label, then the features.
+    """Joined rows in an order that no lead id takes part in: event time, the features, then when what was known.
 
-    Ids hang on random salts. Rows that are alike in all else may stand either way: no model can tell them apart.
+    Ids hang on random salts. Rows that are alike in all else may stand either way: no model can tell them apart. The
+    label comes last: where many rows are of one instant, a cut among them must not part the outcomes.
     """
-    return rows.sort_by([(name, "ascending") for name in (EVENT_TIME, KNOWN_AT, LABEL, *features, entity)])
+    return rows.sort_by([(name, "ascending") for name in (EVENT_TIME, *features, KNOWN_AT, LABEL, entity)])
 
 
 def split(spine: pa.Table, holdout_share: float) -> Split:

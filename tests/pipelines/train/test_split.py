@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.train.split import matured, split
+from pipelines.train.split import matured, ordered, split
 
 START = datetime(2026, 1, 1)
 events = st.lists(
@@ -41,6 +41,15 @@ def test_only_matured_rows_in_an_order_of_their_own(rows: list, day: int, random
     shuffled = spine(rows).to_pylist()
     random.shuffle(shuffled)
     assert matured(pa.Table.from_pylist(shuffled, spine(rows).schema), "lead_id", as_of).equals(found)
+
+
+def test_a_cut_among_rows_of_one_instant_does_not_part_the_outcomes() -> None:
+    rng = np.random.default_rng(0)
+    table = spine([(0, int(label), int(label)) for label in rng.random(4000) < 0.3])
+    table = table.append_column("amount", pa.array(rng.random(4000)))
+    rows = ordered(table, "lead_id", ["amount"])
+    labels = rows["label"].to_numpy()
+    assert labels[split(rows, 0.2).holdout].mean() == pytest.approx(labels.mean(), abs=0.05)
 
 
 @given(events, st.floats(0.05, 0.6))
