@@ -12,6 +12,9 @@ from models.inputs import Floats
 
 Ints = npt.NDArray[np.intp]
 
+_ENOUGH, _FEWEST = 10_000, 4
+"""So many judged rows tell members apart: where stretches are long, fewer of them do, but this many at least."""
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -37,7 +40,7 @@ def forward(
 
     Args:
         labels: of all rows.
-        count: of stretches.
+        count: of stretches, at most: where these are so long that fewer judge enough rows, fewer are taken.
         share: of the rows, the latest, in which they lie.
         horizon: length of each, as a share of the rows.
         task: of the labels.
@@ -45,6 +48,7 @@ def forward(
         known: position from which on each row's label was known; None: from the next row on.
     """
     rows = len(labels)
+    count = min(count, max(_FEWEST, int(np.ceil(_ENOUGH / max(1.0, rows * horizon)))))
     count = max(1, min(count, int(rows * share)))
     step = rows * share / count
     width = max(1, int(min(rows * horizon, step)))

@@ -33,13 +33,13 @@ FEW = 200
 class LeadScorer(Estimator):
     """Members of different kinds, weighed by what they said of rows they had not seen.
 
-    Where `event_time` is given to `fit`, folds go forward in time: each of `forward_folds` stretches of the latest
-    `forward_share` of rows is judged by members that learnt from what lies before it; a stretch is as long as `horizon`
-    says, the share of its history that a model is used for before the next one is trained. A row's weight halves every
-    so many rows; each member gets the half-life that suited it best, None among them. The weights of the stack, and
-    with them its calibration, are learnt from these judged rows, the newest counting most; where the level of outcomes
-    moves so that it would have helped on later stretches, all log odds are shifted as the newest rows say. Without
-    `event_time` the folds are drawn by chance and all rows weigh alike.
+    Where `event_time` is given to `fit`, folds go forward in time: `forward_folds` stretches at most of the latest
+    `forward_share` of rows, each judged by members that learnt from what lies before it; a stretch is as long as
+    `horizon` says, the share of its history that a model is used for before the next one is trained. A row's weight
+    halves every so many rows; each member gets the half-life that suited it best, None among them. The weights of the
+    stack, and with them its calibration, are learnt from these judged rows, the newest counting most; where the level
+    of outcomes moves so that it would have helped on later stretches, all log odds are shifted as the newest rows say.
+    Without `event_time` the folds are drawn by chance and all rows weigh alike.
 
     A member that does not help beyond chance gets no weight and is not kept. With few rows the linear member stands
     alone.

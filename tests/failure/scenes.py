@@ -18,7 +18,7 @@ import yaml
 
 from pipelines.core.settings import ROOT
 from tests.failure import shop
-from tests.failure.work import DONE, Job, run, start
+from tests.failure.work import DONE, Job, ready, run, start
 
 Outcome = dict[str, list[str]]
 
@@ -142,6 +142,7 @@ class Scene:
 def scenes(home: Path) -> Iterator[Scene]:
     """Make all scenes below `home`, each after the one before it."""
     environment = shop.settle(home)
+    ready()  # else the first step would be timed with all imports
     yield from _chain(home, environment, "first", (shop.FIRST, shop.CUT))
     shop.add_members(home / "var" / shop.TENANT / "in", 3)
     yield from _chain(home, environment, "next", (shop.CUT, shop.END))

@@ -46,9 +46,18 @@ class Job:
 
 def start(job: Job) -> Any:
     """A process that works on `job`, leader of its own group."""
+    return _forked(work, job)
+
+
+def ready() -> None:
+    """Wait until the server of processes has imported what steps use."""
+    _forked(os.getpid).join()
+
+
+def _forked(function: Callable[..., Any], *args: Any) -> Any:
     context = get_context("forkserver")
     context.set_forkserver_preload(WARM)
-    process = context.Process(target=work, args=(job,))
+    process = context.Process(target=function, args=args)
     process.start()
     return process
 

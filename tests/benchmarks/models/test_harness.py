@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.metrics import mean_pinball_loss
+from sklearn.metrics import mean_pinball_loss, roc_auc_score
 
-from tests.benchmarks.models import bank, drift, figures, market, rolling, spend, synthetic
+from tests.benchmarks.models import bank, drift, figures, market, random_splits, rolling, spend, synthetic
 from tests.benchmarks.models.apart import apart
 
 
@@ -28,6 +28,15 @@ def test_splits_that_share_no_rows_have_the_usual_interval():
 def test_splits_that_share_rows_have_a_wider_one():
     narrow, wide = (figures.over_splits([0.2, 0.25, 0.22], "", "", share) for share in (0.0, 0.2))
     assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(np.sqrt((1 / 3 + 1 / 4) / (1 / 3)))
+
+
+def test_an_auc_of_rows_that_count_several_times_is_scikit_learns():
+    y, p = _draws(800)
+    p = p.round(2)  # with ties
+    counts = np.random.default_rng(1).integers(0, 4, len(y)).astype(float)
+    codes = np.unique(p, return_inverse=True)[1]
+    expected = roc_auc_score(y, p, sample_weight=counts)
+    assert random_splits._weighted_auc(codes, y, counts) == pytest.approx(expected)
 
 
 def test_reliability_is_wilsons():
