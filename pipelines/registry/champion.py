@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from models import Estimator
     from models.inputs import Floats, Kind
-    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
+    from pipelines.core.train_params import Task
 
 
 @dataclass(frozen=True)

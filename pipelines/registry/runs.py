@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
+    from pipelines.core.train_params import Task
 
 SHORT = 8
 """Letters of a run's id that are shown."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from expectations.contract import Contract
     from feature_repo.definitions import Definitions, Kind, Query, View
     from pipelines.core.interval import Interval
-    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
+    from pipelines.core.train_params import Task
     from pipelines.lake.catalog import Lake
     from pipelines.lake.pinned import PinnedLake
 

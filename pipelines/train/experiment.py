@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from models.inputs import Floats
-    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
+    from pipelines.core.train_params import Task
 
 WORKSPACE = "workspace"  # name of a run where DVC gave it none (`dvc repro`)
 _POINTS = 100

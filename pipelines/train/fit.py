@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models import Estimator, LeadScorer
-    from pipelines.core.params import Kind, Task, TrainParams
+    from pipelines.core.params import TrainParams
+    from pipelines.core.train_params import Kind, Task
     from pipelines.train.data import TrainingSet
 
 

@@ -16,8 +16,8 @@ from pipelines.core.errors import NotReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
+    from pipelines.core.train_params import Task
 
 EVENT_TIME, LABEL, KNOWN_AT = "event_time", "label", "known_at"
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from models.leaks import Leak, Limits, find
-from pipelines.core.params import LeakParams
+from pipelines.core.train_params import LeakParams
 from tests.conftest import BANK_FILE
 
 LIMITS = Limits(**LeakParams().model_dump())

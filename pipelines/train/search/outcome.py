@@ -11,8 +11,8 @@ from pipelines.train.search import write
 
 if TYPE_CHECKING:
     from models.selection import Gain
-    from pipelines.core.params import Task
     from pipelines.core.tenant import Tenant
+    from pipelines.core.train_params import Task
     from pipelines.train.search.space import Values
 
 LEVEL = 0.95

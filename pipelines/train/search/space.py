@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from models import Estimator
-    from pipelines.core.params import RangeParams, Task, TrainParams, TuneParams
+    from pipelines.core.params import TrainParams, TuneParams
+    from pipelines.core.train_params import RangeParams, Task
 
 Values = dict[str, int | float]
 _DIGITS = 4

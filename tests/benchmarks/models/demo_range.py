@@ -93,18 +93,12 @@ def drawn(leads: int, seed: int) -> tuple[Rows, Rows]:
     from pipelines.collect.simulator.market import Market
     from pipelines.collect.simulator.story import Story
     from pipelines.core.params import SimulateParams
+    from pipelines.core.tenant import Tenant
 
-    params = SimulateParams(
-        leads=leads,
-        days=90,
-        seed=seed,
-        start=date(2026, 1, 1),
-        validations_per_lead_month=2.0,
-        messages_per_lead_week=0.8,
-        dirty_share=0.01,
-        late_share=0.05,
-        randomized_share=0.2,
-    )
+    usual = Tenant.load("demo").params.simulate
+    assert usual is not None
+    changed = {"leads": leads, "days": 90, "ahead_days": 0, "seed": seed, "start": date(2026, 1, 1)}
+    params = SimulateParams.model_validate({**usual.model_dump(), **changed})
     market, story = Market(params).draw(), Story()
     with duckdb.connect() as connection:
         connection.execute("set threads = 1")

@@ -19,8 +19,8 @@ from feature_repo.definitions import load_definitions
 from models.ranked import Ranked, unranked
 from pipelines import dataset
 from pipelines.core.errors import ConfigError, NotReady, SqlError
-from pipelines.core.params import TargetParams
 from pipelines.core.tenant import Tenant
+from pipelines.core.train_params import TargetParams
 from pipelines.features import join
 from pipelines.lake.catalog import Lake
 from pipelines.registry.champion import load_alias, load_champion

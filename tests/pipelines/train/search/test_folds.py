@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core.errors import NotReady
-from pipelines.core.params import SpaceParams, TuneParams
+from pipelines.core.params import TuneParams
+from pipelines.core.train_params import SpaceParams
 from pipelines.train.data import TrainingSet
 from pipelines.train.search.folds import clusters, digest, forward, losses, without_holdout
 from pipelines.train.split import Split
