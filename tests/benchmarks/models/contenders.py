@@ -1,6 +1,7 @@
 """Those who are compared: each learns from some rows and gives probabilities for others."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +31,11 @@ WELL_SET = {
 _FOLDS, _MOST_ROUNDS, _PATIENCE = 5, 800, 30
 
 
-def ours(train: Rows, test: pd.DataFrame, seed: int) -> Floats:
-    """`LeadScorer` as it comes; folds go forward in time where the rows have times."""
+def ours(train: Rows, test: pd.DataFrame, seed: int, **params: Any) -> Floats:
+    """`LeadScorer`, as it comes where no `params` are given; folds go forward in time where the rows have times."""
     from models import LeadScorer
 
-    scorer = LeadScorer(seed=seed, threads=1)
+    scorer = LeadScorer(seed=seed, threads=1, **params)
     return scorer.fit(train.X, train.y, event_time=train.time).predict_proba(test)[:, 1]
 
 
