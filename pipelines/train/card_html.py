@@ -36,11 +36,12 @@ def note(words: str) -> str:
 
 
 def bar(name: str, share: float, top: float, shown: str, words: str = "") -> str:
-    """A name with a bar, as long as `share` is of `top`, and its number."""
+    """A name with a bar, as long as `share` is of `top` and of another colour where it is negative, and its number."""
+    less = ' class="less"' if share < 0 else ""
     said = f"<small>{escape(words)}</small>" if words else ""
     return (
         f'<div class="bar-row"><div class="name"><b>{escape(name)}</b>{said}</div>'
-        f'<div class="track"><i style="width:{100 * max(share, 0) / max(top, 1e-12):.1f}%"></i></div>'
+        f'<div class="track"><i{less} style="width:{100 * abs(share) / max(top, 1e-12):.1f}%"></i></div>'
         f'<span class="n">{escape(shown)}</span></div>'
     )
 

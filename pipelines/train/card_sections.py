@@ -97,7 +97,12 @@ def coverage(e: Evidence) -> str:
         [f"{one.level:.0%}", f"{one.held.value:.1%}", f"{one.held.low:.1%} to {one.held.high:.1%}", e.number(one.width)]
         for one in found
     ]
-    what = "bins of rows whose share of ones lies inside" if e.binary else "rows whose value lies inside"
+    what = "rows whose value lies inside"
+    if e.binary:
+        what = (
+            "bins of rows whose share of ones lies inside, which is more often than promised where a range is meant for"
+            " each row's own probability: the mean of many strays less"
+        )
     return section(
         "Intervals",
         table(["promised", "held", "95 % interval", "mean width"], rows) + note(f"Held: {what}."),
@@ -144,12 +149,12 @@ def reasons(e: Evidence) -> str:
     unit = "log odds" if e.binary else "the label's unit"
     parts = []
     for one in e.examples:
-        top = max((abs(part) for _, _, part in one.reasons), default=0.0)
+        top = max(abs(one.rest), *(abs(part) for _, _, part in one.reasons))
         rows = [
-            bar(f"{name} = {_cell(value)}", abs(part), top, f"{part:+.3g}", e.words.get(name, ""))
+            bar(f"{name} = {_cell(value)}", part, top, f"{part:+.3g}", e.words.get(name, ""))
             for name, value, part in one.reasons
         ]
-        rows.append(bar("everything else", abs(one.rest), max(top, abs(one.rest)), f"{one.rest:+.3g}"))
+        rows.append(bar("everything else", one.rest, top, f"{one.rest:+.3g}"))
         title = f"<h3>{escape(one.place.capitalize())}: {escape(e.number(one.prediction))}</h3>"
         parts.append(f'<div>{title}<div class="bars">{"".join(rows)}</div></div>')
     told_below = f"What each feature added to {e.examples[0].base:+.3g}, where every row starts, in {unit}."
