@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.base import Task
-from models.inputs import Floats
+from models.inputs import Floats, InputError
 
 Ints = npt.NDArray[np.intp]
+Stretch = tuple[int, int]
+"""From which position on, and up to which one."""
 
 _ENOUGH, _FEWEST = 10_000, 4
 """So many judged rows tell members apart: where stretches are long, fewer of them do, but this many at least."""
@@ -24,38 +29,67 @@ class Fold:
     judge: Ints
 
 
-def forward(
-    labels: Floats,
-    count: int,
-    share: float,
-    horizon: float,
-    task: Task,
-    instants: Ints | None = None,
-    known: Ints | None = None,
-) -> list[Fold]:
-    """Folds forward in time over rows in time order: `count` stretches of the latest `share`, evenly spaced.
+def spaced(rows: int, count: int, share: float, length: float) -> list[Stretch]:
+    """Stretches of rows in time order: `count` of the latest `share`, evenly spaced.
 
-    Each stretch is a share `horizon` of all rows long, at most up to the next one, and is judged by what lies before
-    it and was known when it began. Stretches whose past holds one class only are left out.
+    Each is a share `length` of all rows long, at most up to the next one.
+
+    Args:
+        rows: how many there are.
+        count: of stretches, at most: where these are so long that fewer judge enough rows, fewer are taken.
+        share: of the rows, the latest, in which they lie.
+        length: of each, as a share of the rows.
+    """
+    count = min(count, max(_FEWEST, int(np.ceil(_ENOUGH / max(1.0, rows * length)))))
+    count = max(1, min(count, int(rows * share)))
+    step = rows * share / count
+    width = max(1, int(min(rows * length, step)))
+    ends = np.round(rows - step * np.arange(count)[::-1]).astype(int)
+    return [(int(end) - width, int(end)) for end in ends]
+
+
+def lasting(times: npt.NDArray[Any], count: int, length: timedelta) -> list[Stretch]:
+    """Stretches of rows in time order that last `length` each, back to back up to the newest row.
+
+    A time without rows is no stretch.
+
+    Args:
+        times: of the rows, in order: datetimes.
+        count: of stretches, at most; as many as leave half of the rows before them. Where not one does, the newest
+            half of the rows is the only one.
+        length: of each.
+
+    Raises:
+        InputError: the times are numbers, of which nobody knows how many make a day.
+    """
+    if times.dtype.kind not in "MO":
+        raise InputError(f"a horizon of {length} wants event times that are datetimes, not {times.dtype}")
+    rows = len(times)
+    step: Any = np.timedelta64(length) if times.dtype.kind == "M" else length
+    begins = [times[-1] - step * back for back in range(1, count + 1)]
+    starts = [int(one) for one in np.searchsorted(times, begins, side="right") if one >= rows / 2]
+    edges = sorted({*starts, rows} if starts else {rows // 2, rows})
+    return list(pairwise(edges))
+
+
+def forward(
+    labels: Floats, stretches: list[Stretch], task: Task, instants: Ints | None = None, known: Ints | None = None
+) -> list[Fold]:
+    """Folds forward in time over rows in time order, each judged by what lies before it and was known when it began.
+
+    Stretches whose past holds one class only are left out.
 
     Args:
         labels: of all rows.
-        count: of stretches, at most: where these are so long that fewer judge enough rows, fewer are taken.
-        share: of the rows, the latest, in which they lie.
-        horizon: length of each, as a share of the rows.
+        stretches: that are judged; see `spaced` and `lasting`.
         task: of the labels.
         instants: position of the first row of each row's instant, so that no instant is cut in two; None: all differ.
         known: position from which on each row's label was known; None: from the next row on.
     """
     rows = len(labels)
-    count = min(count, max(_FEWEST, int(np.ceil(_ENOUGH / max(1.0, rows * horizon)))))
-    count = max(1, min(count, int(rows * share)))
-    step = rows * share / count
-    width = max(1, int(min(rows * horizon, step)))
-    ends = np.round(rows - step * np.arange(count)[::-1]).astype(np.intp)
     whole = np.append(np.arange(rows) if instants is None else instants, rows)
     found = []
-    for start, end in zip(whole[ends - width], whole[ends], strict=True):
+    for start, end in ((whole[start], whole[end]) for start, end in stretches):
         learn = np.arange(start) if known is None else np.flatnonzero(known[:start] <= start)
         found.append(Fold(learn, np.arange(start, end)))
     least = 2 if task == "binary" else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Self, cast
 
@@ -16,7 +17,7 @@ from models.inputs import Columns, Floats, InputError, Inputs, Kind
 from models.members import MEMBERS
 from models.members.boosted import Boosted, Loss
 from models.scorer.defaults import DEFAULTS
-from models.scorer.folds import Fold, forward, recency, shortest, shuffled
+from models.scorer.folds import Fold, forward, lasting, recency, shortest, shuffled, spaced
 from models.scorer.ranges import later_outcomes
 from models.scorer.shift import prior_shift
 from models.scorer.stack import Stack, stacked, steadied
@@ -33,13 +34,14 @@ FEW = 200
 class LeadScorer(Estimator):
     """Members of different kinds, weighed by what they said of rows they had not seen.
 
-    Where `event_time` is given to `fit`, folds go forward in time: `forward_folds` stretches at most of the latest
-    `forward_share` of rows, each judged by members that learnt from what lies before it; a stretch is as long as
-    `horizon` says, the share of its history that a model is used for before the next one is trained. A row's weight
-    halves every so many rows; each member gets the half-life that suited it best, None among them. The weights of the
-    stack, and with them its calibration, are learnt from these judged rows, the newest counting most; where the level
-    of outcomes moves so that it would have helped on later stretches, all log odds are shifted as the newest rows say.
-    Without `event_time` the folds are drawn by chance and all rows weigh alike.
+    Where `event_time` is given to `fit`, folds go forward in time: `forward_folds` stretches at most, each judged by
+    members that learnt from what lies before it. A stretch is as long as `horizon` says, which is what a model is used
+    for before the next one is trained: a share of its history, and the stretches are spread over the latest
+    `forward_share` of rows, or a time, and they are the latest ones back to back. A row's weight halves every so many
+    rows; each member gets the half-life that suited it best, None among them. The weights of the stack, and with them
+    its calibration, are learnt from these judged rows, which count half every `forward_share / 2` of all rows back;
+    where the level of outcomes moves so that it would have helped on later stretches, all log odds are shifted as the
+    newest rows say. Without `event_time` the folds are drawn by chance and all rows weigh alike.
 
     A member that does not help beyond chance gets no weight and is not kept. With few rows the linear member stands
     alone.
@@ -63,7 +65,7 @@ class LeadScorer(Estimator):
         folds: int = 5,
         forward_folds: int = 10,
         forward_share: float = 0.2,
-        horizon: float = 0.02,
+        horizon: float | timedelta = 0.02,
         half_lives: tuple[float, ...] = (0.3, 0.1, 0.03),
         least_gain: float = 1.0,
         seed: int = 0,
@@ -76,6 +78,8 @@ class LeadScorer(Estimator):
             raise InputError(f"a member must be one of {', '.join(MEMBERS)}, not {unknown[0]!r}")
         if not self.members:
             raise InputError("a LeadScorer needs a member")
+        if not (horizon > timedelta(0) if isinstance(horizon, timedelta) else 0 < horizon < 1):
+            raise InputError(f"horizon must be a share between 0 and 1, or a time above 0, not {horizon}")
         self.loss = loss
         self.folds = folds
         self.forward_folds = forward_folds
@@ -88,7 +92,7 @@ class LeadScorer(Estimator):
         self.advance = advance or (lambda _: None)
         self._timed = False
         self._groups: npt.NDArray[Any] | None = None
-        self._instants: npt.NDArray[np.intp] | None = None
+        self._times: npt.NDArray[Any] | None = None
         self._known: npt.NDArray[np.intp] | None = None
 
     def fit(
@@ -112,10 +116,9 @@ class LeadScorer(Estimator):
         _, order = check_rows(len(np.asarray(y)), event_time, sample_weight)
         self._timed = event_time is not None
         self._groups = _aligned("groups", groups, len(np.asarray(y)), order)
-        self._instants = self._known = None
+        self._times = self._known = None
         if event_time is not None:
-            times = np.asarray(event_time) if order is None else np.asarray(event_time)[order]
-            self._instants = np.searchsorted(times, times, side="left")
+            self._times = times = np.asarray(event_time) if order is None else np.asarray(event_time)[order]
             known = _aligned("times of knowledge", known_at, len(np.asarray(y)), order)
             self._known = None if known is None else np.searchsorted(times, known, side="left")
         return super().fit(X, y, event_time, kinds, sample_weight=sample_weight)
@@ -153,15 +156,12 @@ class LeadScorer(Estimator):
         self._judge(ground, raw)
 
     def _forward(self, labels: Floats) -> list[Fold]:
-        return forward(
-            labels,
-            self.forward_folds,
-            self.forward_share,
-            self.horizon,
-            self.task,
-            self._instants,
-            self._known,
-        )
+        times = cast("npt.NDArray[Any]", self._times)
+        if isinstance(self.horizon, timedelta):
+            stretches = lasting(times, self.forward_folds, self.horizon)
+        else:
+            stretches = spaced(len(labels), self.forward_folds, self.forward_share, self.horizon)
+        return forward(labels, stretches, self.task, np.searchsorted(times, times, side="left"), self._known)
 
     def _judge(self, ground: Ground, raw: Floats) -> None:
         """Keep what was said of the judged rows, fold after fold, and learn from it how sure it is."""
@@ -180,7 +180,7 @@ class LeadScorer(Estimator):
             seed=self.seed,
             threads=self.threads,
         )
-        self._groups = None
+        self._groups = self._times = self._known = None
 
     def _few(self, labels: Floats) -> bool:
         rarer = min(labels.sum(), len(labels) - labels.sum()) if self.task == "binary" else len(labels)

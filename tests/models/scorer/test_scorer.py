@@ -1,6 +1,7 @@
 """LeadScorer as a whole: what it keeps, how it follows a moving market, its reasons."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,23 @@ def test_the_newest_rows_set_the_level_of_a_climbing_market() -> None:
     assert logloss(y[future], timed.expected(X[future])) < logloss(y[future], plain.expected(X[future])) - 0.05
     assert abs(timed.expected(X[future]).mean() - y[future].mean()) < 0.1
     assert all(trial.half_life is not None for trial in timed.trials_.values())
+
+
+def test_a_horizon_may_be_the_time_that_a_model_serves() -> None:
+    X, y, _ = market(2000)
+    at, rows = times(2000), np.random.default_rng(0).permutation(2000)
+    days = LeadScorer(members=NO_NETWORK, horizon=timedelta(days=5)).fit(X.iloc[rows], y[rows], event_time=at[rows])
+    judged = days.judged_[2]
+    np.testing.assert_array_equal(judged, np.arange(1040, 2000))  # eight times 120 hours leave half of them before
+    numbers = LeadScorer(members=NO_NETWORK, horizon=timedelta(hours=120))
+    with pytest.raises(InputError, match="not int64"):
+        numbers.fit(X, y, event_time=np.arange(2000))
+
+
+@pytest.mark.parametrize("horizon", [0, 1.0, timedelta(0), float("nan")])
+def test_a_horizon_is_a_share_or_a_time(horizon: float | timedelta) -> None:
+    with pytest.raises(InputError, match="horizon must be a share between 0 and 1, or a time above 0"):
+        LeadScorer(horizon=horizon)
 
 
 def test_a_quiet_market_forgets_little() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.base import expit
-from models.scorer.folds import forward
+from models.scorer.folds import forward, spaced
 from models.scorer.shift import prior_shift
 from models.scorer.trial import Ground
 
@@ -12,7 +12,7 @@ ROWS, HALF_LIFE = 20_000, 2_000.0
 
 
 def ground(labels: np.ndarray, known: np.ndarray | None = None, counting: np.ndarray | None = None) -> Ground:
-    folds = forward(labels, 10, 0.5, 0.05, "binary", known=known)
+    folds = forward(labels, spaced(len(labels), 10, 0.5, 0.05), "binary", known=known)
     return Ground(np.zeros((len(labels), 1)), labels, None, folds, "binary", "squared", counting, moving=True)
 
 
