@@ -224,6 +224,18 @@ def check_rows(
     return weights[order], order
 
 
+def aligned(
+    what: str, values: npt.ArrayLike | None, rows: int, order: npt.NDArray[np.intp] | None
+) -> npt.NDArray[Any] | None:
+    """What goes with the rows, in their order (see `check_rows`). Raises InputError where it does not fit them."""
+    if values is None:
+        return None
+    found = np.asarray(values)
+    if len(found) != rows:
+        raise InputError(f"{len(found)} {what} do not fit {rows} rows")
+    return found if order is None else found[order]
+
+
 def _rows(X: Columns, labels: Floats, order: npt.NDArray[np.intp] | None) -> tuple[Columns, Floats]:
     """Columns and labels in this order."""
     if order is None or np.array_equal(order, np.arange(len(labels))):

@@ -29,6 +29,13 @@ class Fold:
     judge: Ints
 
 
+def stretches(times: npt.NDArray[Any], count: int, share: float, horizon: float | timedelta) -> list[Stretch]:
+    """Stretches of rows in time order, `horizon` long: of a share see `spaced`, of a time see `lasting`."""
+    if isinstance(horizon, timedelta):
+        return lasting(times, count, horizon)
+    return spaced(len(times), count, share, horizon)
+
+
 def spaced(rows: int, count: int, share: float, length: float) -> list[Stretch]:
     """Stretches of rows in time order: `count` of the latest `share`, evenly spaced.
 
@@ -73,7 +80,7 @@ def lasting(times: npt.NDArray[Any], count: int, length: timedelta) -> list[Stre
 
 
 def forward(
-    labels: Floats, stretches: list[Stretch], task: Task, instants: Ints | None = None, known: Ints | None = None
+    labels: Floats, judged: list[Stretch], task: Task, instants: Ints | None = None, known: Ints | None = None
 ) -> list[Fold]:
     """Folds forward in time over rows in time order, each judged by what lies before it and was known when it began.
 
@@ -81,7 +88,7 @@ def forward(
 
     Args:
         labels: of all rows.
-        stretches: that are judged; see `spaced` and `lasting`.
+        judged: the stretches, which do not overlap.
         task: of the labels.
         instants: position of the first row of each row's instant, so that no instant is cut in two; None: all differ.
         known: position from which on each row's label was known; None: from the next row on.
@@ -89,7 +96,7 @@ def forward(
     rows = len(labels)
     whole = np.append(np.arange(rows) if instants is None else instants, rows)
     found = []
-    for start, end in ((whole[start], whole[end]) for start, end in stretches):
+    for start, end in ((whole[start], whole[end]) for start, end in judged):
         learn = np.arange(start) if known is None else np.flatnonzero(known[:start] <= start)
         found.append(Fold(learn, np.arange(start, end)))
     least = 2 if task == "binary" else 1

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Estimator, Task, check_rows, check_task, load_state, normalised
+from models.base import Estimator, Task, aligned, check_rows, check_task, load_state, normalised
 from models.inputs import Columns, Floats, InputError, Inputs, Kind
 from models.members import MEMBERS
 from models.members.boosted import Boosted, Loss
 from models.scorer.defaults import DEFAULTS
-from models.scorer.folds import Fold, forward, lasting, recency, shortest, shuffled, spaced
+from models.scorer.folds import Fold, forward, recency, shortest, shuffled, stretches
 from models.scorer.ranges import later_outcomes
 from models.scorer.shift import prior_shift
 from models.scorer.stack import Stack, stacked, steadied
@@ -113,14 +113,14 @@ class LeadScorer(Estimator):
         overlap. No id is learnt from or kept. `known_at` says when each label was known (in the kind of `event_time`):
         no fold learns from a label that was known only after its stretch began.
         """
-        _, order = check_rows(len(np.asarray(y)), event_time, sample_weight)
+        rows = len(np.asarray(y))
+        _, order = check_rows(rows, event_time, sample_weight)
         self._timed = event_time is not None
-        self._groups = _aligned("groups", groups, len(np.asarray(y)), order)
-        self._times = self._known = None
-        if event_time is not None:
-            self._times = times = np.asarray(event_time) if order is None else np.asarray(event_time)[order]
-            known = _aligned("times of knowledge", known_at, len(np.asarray(y)), order)
-            self._known = None if known is None else np.searchsorted(times, known, side="left")
+        self._groups = aligned("groups", groups, rows, order)
+        self._times, self._known = aligned("event times", event_time, rows, order), None
+        if self._times is not None and known_at is not None:
+            known = aligned("times of knowledge", known_at, rows, order)
+            self._known = np.searchsorted(self._times, cast("npt.NDArray[Any]", known), side="left")
         return super().fit(X, y, event_time, kinds, sample_weight=sample_weight)
 
     def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
@@ -157,11 +157,8 @@ class LeadScorer(Estimator):
 
     def _forward(self, labels: Floats) -> list[Fold]:
         times = cast("npt.NDArray[Any]", self._times)
-        if isinstance(self.horizon, timedelta):
-            stretches = lasting(times, self.forward_folds, self.horizon)
-        else:
-            stretches = spaced(len(labels), self.forward_folds, self.forward_share, self.horizon)
-        return forward(labels, stretches, self.task, np.searchsorted(times, times, side="left"), self._known)
+        judged = stretches(times, self.forward_folds, self.forward_share, self.horizon)
+        return forward(labels, judged, self.task, np.searchsorted(times, times, side="left"), self._known)
 
     def _judge(self, ground: Ground, raw: Floats) -> None:
         """Keep what was said of the judged rows, fold after fold, and learn from it how sure it is."""
@@ -323,15 +320,3 @@ class LeadScorer(Estimator):
             for kind in scorer.weights_
         }
         return scorer
-
-
-def _aligned(
-    what: str, values: npt.ArrayLike | None, rows: int, order: npt.NDArray[np.intp] | None
-) -> npt.NDArray[Any] | None:
-    """What goes with the rows, in their order."""
-    if values is None:
-        return None
-    found = np.asarray(values)
-    if len(found) != rows:
-        raise InputError(f"{len(found)} {what} do not fit {rows} rows")
-    return found if order is None else found[order]
