@@ -40,6 +40,10 @@ class Busy(NotReady):
     """Another run of the same step is at work: the same call succeeds later."""
 
 
+class UnsafeModel(LeadwiseError):
+    """A model whose files are not those that were promoted, or that would run code: nothing of it was loaded."""
+
+
 class StoreUnreachable(LeadwiseError):
     """The server of lake, catalog, MLflow or online store does not answer, or broke off: the same call works later."""
 

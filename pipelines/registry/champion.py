@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from models.ranked import unranked
 from pipelines.core.errors import NotReady
 from pipelines.registry.frames import as_columns, frame
+from pipelines.registry.loading import load
 from pipelines.registry.tracking import (
     CHAMPION,
     PROMOTED,
@@ -134,13 +135,15 @@ def load_alias(tenant: Tenant, target: str, alias: str) -> Champion | None:
 
 
 def load_version(tenant: Tenant, target: str, version: ModelVersion) -> Champion:
-    """Load a version of `target`'s registered model."""
-    connect(tenant)
-    import mlflow
+    """Load a version of `target`'s registered model.
 
+    Raises:
+        UnsafeModel: its files would run code, or lie elsewhere.
+        NotReady: its files are gone.
+        InputError: no estimator that this version of Leadwise knows.
+    """
     name = tenant.model_name(target)
-    model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}", suppress_warnings=True)
-    estimator = cast("Estimator", model.get_raw_model())
+    loaded = load(tenant, f"models:/{name}/{version.version}", f"version {version.version} of {name}")
     tags = dict(version.tags)
     return Champion(
         target=target,
@@ -153,6 +156,6 @@ def load_version(tenant: Tenant, target: str, version: ModelVersion) -> Champion
         task=task_of(tags),
         tags=tags,
         tracking_uri=tenant.settings.tracking_uri,
-        model=model,
-        estimator=estimator,
+        model=loaded.model,
+        estimator=loaded.estimator,
     )

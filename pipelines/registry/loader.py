@@ -42,10 +42,16 @@ def read_model(folder: Path) -> Estimator:
         InputError: the files are no estimator's.
     """
     from models import load_state
+    from models.inputs import InputError
     from pipelines.core.settings import get_settings
 
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return load_state(files, threads=get_settings().threads)
+    try:
+        return load_state(files, threads=get_settings().threads)
+    except InputError:
+        raise
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise InputError(f"the stored model is damaged ({type(error).__name__}): train it again") from None
 
 
 def _load_pyfunc(data_path: str, model_config: dict[str, Any] | None = None) -> Loaded:

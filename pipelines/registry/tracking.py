@@ -42,8 +42,8 @@ CARD_LINK = "card"
 ENTITY = "_entity"
 """Column of a frozen training set that holds the entity, and of a run's holdout that holds a digest of it."""
 
+_PICKLE = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 _ENVIRONMENT = {
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -61,6 +61,7 @@ def connect(tenant: Tenant) -> MlflowClient:
         ConfigError: its folder can't be written, or the database refuses the login.
         StoreUnreachable: the database does not answer.
     """
+    os.environ[_PICKLE] = "false"  # who exported something else opens no door
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     settings = tenant.settings

@@ -13,8 +13,9 @@ from models.judges import judge_of
 from models.ranked import unranked
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.registry.frames import columns
+from pipelines.registry.loading import load
 from pipelines.registry.runs import find
-from pipelines.registry.tracking import ENTITY, HOLDOUT, quiet, run_table
+from pipelines.registry.tracking import ENTITY, HOLDOUT, run_table
 from pipelines.train.split import EVENT_TIME, LABEL
 
 if TYPE_CHECKING:
@@ -189,19 +190,15 @@ def _comparable(a: Run, b: Run) -> None:
 
 
 def _load(tenant: Tenant, run: Run) -> Judged:
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     holdout = run_table(tenant.settings.tracking_uri, run.run_id, HOLDOUT)
     try:
-        with quiet():
-            model = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model", suppress_warnings=True)
-    except (MlflowException, OSError):
+        model = load(tenant, f"runs:/{run.run_id}/model", f"the model of run {run.short}").estimator
+    except NotReady:
         model = None
     if holdout is None or model is None or not holdout.num_rows:
         lost = "model" if model is None else HOLDOUT
         raise NotReady(f"the run {run.short} ({run.name}) lost its {lost}: train it again, or compare another one")
-    return Judged(run, cast("Estimator", model.get_raw_model()), holdout)
+    return Judged(run, model, holdout)
 
 
 def _common(newer: Judged, older: Judged) -> tuple[Ints, Ints]:

@@ -18,6 +18,7 @@ from pipelines.core.params import TrainParams
 from pipelines.core.report import progress
 from pipelines.lake.pinned import PinnedLake
 from pipelines.registry.frames import frame
+from pipelines.registry.loading import load
 from pipelines.registry.runs import find
 from pipelines.registry.tracking import HOLDOUT, connect, run_table
 from pipelines.train import made_by
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from models import Estimator
     from pipelines.core.tenant import Tenant
     from pipelines.registry.runs import Run
     from pipelines.train.data import TrainingSet
@@ -202,7 +202,7 @@ def _compare_predictions(
         if gap:
             found.differences.append(f"{candidate.kind} predicts otherwise, by {gap:.3g} at most")
         worst = max(worst, gap)
-    gap = _logged_gap(run, data, candidates)
+    gap = _logged_gap(tenant, run, data, candidates)
     if gap:
         found.differences.append(f"the model that the run logged predicts otherwise, by {gap:.3g} at most")
     found.largest_difference = max(worst, gap) if len(ours) else None
@@ -229,12 +229,9 @@ def _gap(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
     return float(np.abs(a - b).max()) if len(a) else 0.0
 
 
-def _logged_gap(run: Run, data: TrainingSet, candidates: list[Candidate]) -> float:
+def _logged_gap(tenant: Tenant, run: Run, data: TrainingSet, candidates: list[Candidate]) -> float:
     """How far the logged model is from the candidate of its kind."""
-    import mlflow
-
-    model = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model", suppress_warnings=True)
-    logged: Estimator = unranked(model.get_raw_model())
+    logged = unranked(load(tenant, f"runs:/{run.run_id}/model", f"the model of run {run.short}").estimator)
     X, _ = data.holdout
     mine = next(candidate for candidate in candidates if candidate.kind == logged.kind)
     return _gap(mine.probabilities, logged.expected(X))
