@@ -16,10 +16,9 @@ import numpy.typing as npt
 from models import metrics
 from models.base import Task
 from models.betting import Codes, Event, Way, wealth
+from models.gate import Figure
 from models.inputs import Floats
 from models.judges import spearman
-
-Figure = float | int | str | None
 
 LARGEST = 1e12
 """Evidence beyond it is given as this."""

@@ -1,9 +1,8 @@
 """The ledger: which version was put to work when, by whom and why. Rows are added, and none is changed or removed.
 
-It lies in the database of the Iceberg catalog, a file of the tenant's own or the PostgreSQL of all. A row is the
-decision; MLflow's alias follows it, so that what was cut short between the two can be told and mended
-(`pipelines.registry.standing`). Two decisions at once have one number, and the database takes one of them. Each row
-holds a digest of itself and of the row before it: one that was changed by hand is noticed when it is read.
+It lies in the database of the Iceberg catalog, a file of the tenant's own or the PostgreSQL of all. Two decisions at
+once have one number, and the database takes one of them. Each row holds a digest of itself and of the row before it:
+one that was changed by hand is noticed when it is read. No step writes it yet.
 """
 
 from __future__ import annotations
@@ -146,7 +145,7 @@ class Ledger:
     def _too_late(self, entry: Entry) -> Busy:
         return Busy(
             f"somebody else decided on '{entry.target}' of tenant '{self._tenant.name}' at the same time: nothing was"
-            " changed; look at `leadwise history`, then run this one again"
+            " changed; look at what they decided, then run this one again"
         )
 
     def looks(self, target: str) -> list[Look]:
