@@ -77,6 +77,10 @@ class Ranked(Estimator):
         middles = (self.below_ + self.through_) / 2
         return 100.0 * np.where(self.values_[at] == values, middles[at], shares)
 
+    def value(self, ranks: Floats) -> Floats:
+        """Inner predictions that these ranks stand for, to the width of a kept quantile: the way back from `rank`."""
+        return np.interp(np.asarray(ranks) / 100.0, (self.below_ + self.through_) / 2, self.values_)
+
     def raw_matrix(self, matrix: Floats) -> Floats:
         """The inner prediction of each encoded row, in the label's unit."""
         return self.inner.raw_matrix(matrix)

@@ -15,6 +15,7 @@ from pipelines.core.errors import LeadwiseError
 from pipelines.core.params import _merge
 from pipelines.core.settings import ROOT, get_settings
 from pipelines.core.tenant import Tenant
+from tests.gates import EASY
 from tests.servers import Started, write_ports
 
 REAL_DATA = Path(os.environ.get("LEADWISE_DATA") or ROOT.parent / "shared" / "data")
@@ -142,8 +143,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory, services: Started | None) -> 
     from pipelines.collect.simulator import simulate
     from pipelines.deliver.score import score
     from pipelines.features.step import features
+    from pipelines.promotion.promote import promote
     from pipelines.quality.validate import validate
-    from pipelines.registry.promote import promote
     from pipelines.train.step import train
     from pipelines.watch.monitor import monitor
 
@@ -152,6 +153,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, services: Started | None) -> 
         home / "params.yaml",
         {
             "train": {"lightgbm": {"num_boost_round": 60}, "xgboost": {"num_boost_round": 60}},
+            "promotion": {"gate": EASY},
             "tenants": {
                 "demo": {
                     "run": {"start": "2026-01-01", "end": "2026-03-02", "dates": []},

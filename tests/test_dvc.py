@@ -17,7 +17,7 @@ import yaml
 
 from pipelines.core.settings import ROOT, Settings
 from pipelines.core.tenant import Tenant
-from pipelines.registry.promote import promote
+from pipelines.promotion.promote import promote
 from pipelines.registry.runs import find, runs
 from pipelines.registry.tracking import connect
 from tests.pipelines.train.test_freeze import snapshots

@@ -19,6 +19,7 @@ from pipelines.core.settings import get_settings
 from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
 from tests.conftest import write_params
+from tests.gates import EASY
 from tests.leaks import Search
 from tests.test_whole_way import QUICK, leadwise
 
@@ -30,6 +31,7 @@ STRANGER = "+525587650123"
 DAY, REFUSED = "2026-01-20", "2026-01-30"
 PARAMS = {
     "train": {**QUICK, "min_rows": 100},
+    "promotion": {"gate": EASY},
     "quality": {"max_quarantine_share": 0.9},
     "tenants": {
         "demo": {

@@ -19,6 +19,7 @@ from pipelines.core.settings import get_settings
 from pipelines.core.tenant import Tenant
 from pipelines.registry.tracking import connect
 from tests.conftest import BANK_FILE, REAL_DATA, write_params
+from tests.gates import EASY
 from tests.servers import Started
 from tests.tables import contents
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.slow
 QUICK = {"lightgbm": {"num_boost_round": 60}, "xgboost": {"num_boost_round": 60}}
 DEMO = {
     "train": {**QUICK, "min_rows": 100},
+    "promotion": {"gate": EASY},
     "tenants": {
         "demo": {
             "run": {"start": "2026-01-01", "end": "2026-02-10", "dates": ["2026-02-08"]},

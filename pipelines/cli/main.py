@@ -11,6 +11,7 @@ from pipelines.cli import (
     ask,
     doctor,
     experiments,
+    explain,
     init,
     market,
     parity,
@@ -25,6 +26,7 @@ from pipelines.cli import (
     steps,
     tune,
     up,
+    versions,
 )
 from pipelines.cli.errors import FriendlyGroup
 
@@ -57,10 +59,12 @@ for group in (
     tune,
     replay,
     plan,
+    versions,
     serve,
     state,
     parity,
     experiments,
+    explain,
     privacy,
     ask,
     doctor,

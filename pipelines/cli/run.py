@@ -40,11 +40,17 @@ def run(
     - `leadwise run --tenant NAME`
     """
     from pipelines.cli import show
+    from pipelines.core.errors import ConfigError
     from pipelines.core.locks import exclusive
     from pipelines.core.tenant import Tenant
 
     whose = Tenant.load(tenant)
     _refuse_beside_a_living_one(whose)
+    if airflow and whose.params.promotion.review == "human":
+        raise ConfigError(
+            f"promotion.review of tenant '{whose.name}' is human, and nobody can be asked in this run: take"
+            " `leadwise up`, or `leadwise run --no-airflow`, then `leadwise approve` and `leadwise score`"
+        )
     stretches = [days(whose, date, start, end)] if date or start or end else whose.runs()
     out = show.console(err=True)
     began = time.monotonic()

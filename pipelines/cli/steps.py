@@ -21,7 +21,7 @@ STEPS = {
     "validate": "pipelines.quality.validate",
     "features": "pipelines.features.step",
     "train": "pipelines.train.step",
-    "promote": "pipelines.registry.promote",
+    "promote": "pipelines.promotion.promote",
     "score": "pipelines.deliver.score",
     "monitor": "pipelines.watch.monitor",
     "expire": "pipelines.privacy.expire",
@@ -135,7 +135,9 @@ def promote(
     target: Target = None,
     json: Json = False,
 ) -> None:
-    """Compare challenger and champion on the same holdout; the better one is the champion.
+    """Judge the challenger by the gate, on rows that neither it nor the champion learnt from, and promote what passes.
+
+    Where `promotion.review` is `human` a person decides then: `leadwise approve`, `leadwise reject`, or in Airflow.
 
     - `leadwise promote --tenant demo`
     """

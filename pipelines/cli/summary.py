@@ -62,6 +62,7 @@ def where(tenant: Tenant) -> dict[str, str]:
         "audience": _newest(tenant.audience_dir, "*"),
         "data docs": _newest(tenant.docs_dir, "**/index.html"),
         "drift report": _newest(tenant.reports_dir, "*/drift*.html"),
+        "verdict on models": _newest(tenant.reports_dir, "*/verdict_*.html"),
         "models": f"mlflow ui --backend-store-uri {settings.tracking_shown}",
         "a score by HTTP": f"leadwise serve --tenant {tenant.name}",
     }

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipelines.core.errors import ConfigError, nearest
+from pipelines.core.promotion_params import PromotionParams as PromotionParams
 from pipelines.core.source import Source as Source
 from pipelines.core.source import Strict as Strict
 from pipelines.core.train_params import TrainParams as TrainParams
@@ -41,12 +42,6 @@ class FeaturesParams(Strict):
     """When features are computed."""
 
     every_days: int = Field(ge=1, description="distance of the instants")
-
-
-class PromoteParams(Strict):
-    """When a challenger becomes champion."""
-
-    tolerance: float = Field(ge=0, description="log loss by which a challenger may be worse than the champion")
 
 
 class ScoreParams(Strict):
@@ -125,14 +120,14 @@ class TenantParams(Strict):
     features: FeaturesParams
     train: TrainParams
     tune: TuneParams
-    promote: PromoteParams
+    promotion: PromotionParams
     score: ScoreParams
     monitor: MonitorParams
     retention: RetentionParams
     simulate: SimulateParams | None = None
 
 
-_COMMON = ("quality", "features", "train", "tune", "promote", "score", "monitor", "retention")
+_COMMON = ("quality", "features", "train", "tune", "promotion", "score", "monitor", "retention")
 
 
 def load_params(path: Path) -> dict[str, TenantParams]:

@@ -1,4 +1,6 @@
-"""The numbers that the statistics of the gate (`models.gate`) are given."""
+"""The numbers of promotion: the gate, review, shadow and the way back."""
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -37,3 +39,26 @@ class GateParams(Strict):
     )
     coverage: float = Field(gt=0, lt=1, description="by how much 90 % intervals may hold less, or a value's more")
     segments: SegmentParams
+    fresh_days: float = Field(gt=0, description="age of the newest judged event, beyond the target's horizon")
+    row_ms: float = Field(gt=0, description="CPU time of one row scored by itself, milliseconds")
+    batch_us: float = Field(gt=0, description="CPU time a row of a batch, microseconds")
+
+
+class WatchParams(Strict):
+    """When a fresh champion is taken back by itself."""
+
+    fresh_days: int = Field(ge=1, description="days after its promotion in which it is on probation")
+    level: float = Field(gt=0.5, lt=1, description="1 minus the chance that a sound one is taken back, all looks taken")
+    rows: int = Field(ge=1, description="fewer matured outcomes decide nothing")
+    tolerance: float = Field(ge=0, lt=0.5, description="a share t: odds of 1-t to 1/(1-t) times those said are sound")
+    grace_days: int = Field(ge=0, description="days beyond the horizon in which news of an outcome may still come")
+    outcome_days: int = Field(ge=1, description="days after a score in which an event counts as its outcome")
+
+
+class PromotionParams(Strict):
+    """How a challenger becomes champion, and a champion is taken back."""
+
+    review: Literal["auto", "human"] = Field(description="whether a passed gate promotes, or a person who looks at it")
+    shadow_days: int = Field(ge=0, description="days scored beside the champion before it is judged; 0: none")
+    gate: GateParams
+    watch: WatchParams

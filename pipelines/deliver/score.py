@@ -43,8 +43,10 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     """
     from expectations.contract import load_contracts
     from feature_repo.definitions import load_definitions
+    from pipelines.deliver.shadow import score_shadows
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
+    from pipelines.registry.standing import mend
 
     name, *others = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
@@ -54,6 +56,7 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     _check_names(tenant, name, others, definitions)
     report = Report("score", tenant.name, interval)
     with exclusive(tenant, "score"):
+        report.notes += mend(tenant, [name, *others])
         champions = {name: load_champion(tenant, name, interval.as_of)}
         champions |= standing(tenant, others, interval.as_of, report)
         lake = Lake(tenant)
@@ -71,6 +74,7 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
                     f"'{one}': no model was promoted by {interval.as_of:%Y-%m-%d}: version {champion.version}"
                     f" was trained as of {champion.tags['as_of'][:10]} and knows more than could be known then"
                 )
+        score_shadows(tenant, interval, lake, definitions, spine, report)
         tiers = _tiers_of(lake, interval.label)
         entity = spine.schema.names[0]
         counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TENANT = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _URL_SECRET = re.compile(r"[A-Za-z][\w+.-]*://[^/\s@]*:[^/\s@]+@")
 _SECRET_KEY = re.compile(r"(.*_)?(password|passwd|secret|token|access_key|api_key|private_key)$", re.IGNORECASE)
-_SECTIONS = ("quality", "features", "train", "promote", "score", "monitor", "retention")
+_SECTIONS = ("quality", "features", "train", "promotion", "score", "monitor", "retention")
 
 
 @rule(

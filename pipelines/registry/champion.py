@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from models.ranked import unranked
 from pipelines.core.errors import NotReady
 from pipelines.registry.frames import as_columns, frame
+from pipelines.registry.ledger import Ledger
 from pipelines.registry.loading import load
+from pipelines.registry.marks import REFUSED, REJECTED, WAITING
+from pipelines.registry.standing import standing
 from pipelines.registry.tracking import (
-    CHAMPION,
+    CHALLENGER,
     PROMOTED,
     REFERENCE,
     by_alias,
     connect,
+    reached,
     run_table,
     task_of,
+    version_of,
     versions_with,
 )
 
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pandas as pd
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.pyfunc import PyFuncModel
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from models.inputs import Floats, Kind
     from pipelines.core.tenant import Tenant
     from pipelines.core.train_params import Task
+    from pipelines.registry.ledger import Entry
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Champion:
         train_base_rate: share of ones among its training rows; of a regression the mean.
         task: "binary" or "regression".
         tags: of the version.
+        digest: of its files.
         tracking_uri: where the run is.
         model: MLflow's pyfunc: checks its input against the signature, then predicts.
         estimator: what the pyfunc wraps: no check but its own.
@@ -64,6 +70,7 @@ class Champion:
     train_base_rate: float
     task: Task
     tags: Mapping[str, str]
+    digest: str
     tracking_uri: str = field(repr=False)
     model: PyFuncModel = field(repr=False)
     estimator: Estimator = field(repr=False)
@@ -96,36 +103,74 @@ class Champion:
 
 
 def load_champion(tenant: Tenant, target: str, as_of: datetime | None = None) -> Champion:
-    """Load the champion of `target`.
+    """Load the champion of `target`: the version that the ledger names, with the files it was promoted with.
+
+    The alias in MLflow shows it and is not asked: one that was moved by hand changes nothing here.
 
     Args:
         tenant: whose model.
         target: what it predicts.
         as_of: naive UTC instant that is scored. A champion that was trained on what became known later is no judge of
-            it: then the newest version that was promoted on what was known by then takes its place, so that an old day
-            scored again gets the scores it had. Where there is none the champion stands in.
+            it: then the newest version that was promoted on what was known by then, and was not taken back, takes its
+            place, so that an old day scored again gets the scores it had. Where there is none the champion stands in.
 
     Raises:
         ConfigError: the tenant has no such target.
         NotReady: no version was promoted yet.
+        UnsafeModel: its files are not those that were promoted, or would run code.
     """
     [target] = tenant.target(target)
-    client, name = connect(tenant), tenant.model_name(target)
-    version = by_alias(client, name, CHAMPION)
-    if version is None:
-        raise NotReady(
-            f"tenant '{tenant.name}' has no champion for '{target}' yet:"
-            f" run `leadwise train --tenant {tenant.name}` and `leadwise promote --tenant {tenant.name}` first"
-        )
-    if as_of is not None and version.tags["as_of"] > as_of.isoformat():
-        version = _promoted_by(client, name, as_of) or version
-    return load_version(tenant, target, version)
+    known = Ledger(tenant).entries(target)
+    if not known:
+        raise NotReady(f"tenant '{tenant.name}' has no champion for '{target}' yet: {_way_to(tenant, target)}")
+    return load_entry(tenant, ruling(known, as_of))
 
 
-def _promoted_by(client: MlflowClient, name: str, as_of: datetime) -> ModelVersion | None:
-    """The newest promoted version that was trained on what was known by `as_of`."""
-    promoted = [one for one in versions_with(client, name, *PROMOTED) if one.tags["as_of"] <= as_of.isoformat()]
-    return max(promoted, key=lambda one: (one.tags["as_of"], int(one.version)), default=None)
+def _way_to(tenant: Tenant, target: str) -> str:
+    """What has to be done for a first champion."""
+    if (said := standing(tenant, target).problem(tenant)) is not None:
+        return said
+    if reached(tenant):
+        client, name = connect(tenant), tenant.model_name(target)
+        asked = versions_with(client, name, PROMOTED[0], WAITING)
+        if asked:
+            waiting = max(int(one.version) for one in asked)
+            return f"version {waiting} waits for a person: `leadwise approve --tenant {tenant.name} --target {target}`"
+        challenger = by_alias(client, name, CHALLENGER)
+        word = challenger.tags.get(PROMOTED[0]) if challenger else None
+        if challenger is not None and word in (REFUSED, REJECTED):
+            return f"version {challenger.version} was {word}: {challenger.tags.get(f'{PROMOTED[0]}.reason', '')}"
+    return f"run `leadwise train --tenant {tenant.name}` and `leadwise promote --tenant {tenant.name}` first"
+
+
+def ruling(known: Sequence[Entry], as_of: datetime | None) -> Entry:
+    """The decision whose version scores the instant `as_of`; see `load_champion`. At least one is known."""
+    current = known[-1]
+    if as_of is None or current.as_of <= as_of.isoformat():
+        return current
+    good = {entry.version: entry for entry in known if entry.version not in withdrawn(known)}
+    found = [entry for entry in good.values() if entry.as_of <= as_of.isoformat()]
+    return max(found, key=lambda entry: (entry.as_of, int(entry.version)), default=current)
+
+
+def withdrawn(known: Sequence[Entry]) -> dict[str, Entry]:
+    """Versions that a rollback to an earlier one took out of work, and nobody put back, with that decision."""
+    found: dict[str, Entry] = {}
+    first: dict[str, int] = {}
+    for entry in known:
+        first.setdefault(entry.version, entry.seq)
+        left = entry.previous
+        if entry.action == "rollback" and left is not None and first[entry.version] < first[left]:
+            found[left] = entry
+        found.pop(entry.version, None)
+    return found
+
+
+def load_entry(tenant: Tenant, entry: Entry) -> Champion:
+    """Load the version of a decision, with the files it was decided on."""
+    client = connect(tenant)
+    name = tenant.model_name(entry.target)
+    return load_version(tenant, entry.target, version_of(client, name, entry.version), entry.digest)
 
 
 def load_alias(tenant: Tenant, target: str, alias: str) -> Champion | None:
@@ -134,16 +179,24 @@ def load_alias(tenant: Tenant, target: str, alias: str) -> Champion | None:
     return None if version is None else load_version(tenant, target, version)
 
 
-def load_version(tenant: Tenant, target: str, version: ModelVersion) -> Champion:
+def load_version(tenant: Tenant, target: str, version: ModelVersion, digest: str | None = None) -> Champion:
     """Load a version of `target`'s registered model.
 
+    Args:
+        tenant: whose.
+        target: what it predicts.
+        version: which.
+        digest: that its files must have; None asks for none.
+
     Raises:
-        UnsafeModel: its files would run code, or lie elsewhere.
+        UnsafeModel: other files, or such as would run code.
         NotReady: its files are gone.
         InputError: no estimator that this version of Leadwise knows.
     """
+    connect(tenant)
     name = tenant.model_name(target)
-    loaded = load(tenant, f"models:/{name}/{version.version}", f"version {version.version} of {name}")
+    words = f"version {version.version} of {name}"
+    loaded = load(tenant, f"models:/{name}/{version.version}", words, digest)
     tags = dict(version.tags)
     return Champion(
         target=target,
@@ -155,6 +208,7 @@ def load_version(tenant: Tenant, target: str, version: ModelVersion) -> Champion
         train_base_rate=float(tags["train_base_rate"]),
         task=task_of(tags),
         tags=tags,
+        digest=loaded.digest,
         tracking_uri=tenant.settings.tracking_uri,
         model=loaded.model,
         estimator=loaded.estimator,

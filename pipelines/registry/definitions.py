@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipelines.registry.runs import Run, runs
-from pipelines.registry.tracking import CHAMPION, by_alias, connect
+from pipelines.registry.standing import in_force
+from pipelines.registry.tracking import connect, reached, version_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -81,13 +82,12 @@ def note_on_age(tags: Mapping[str, Any], definitions: Definitions, target: str, 
 
 
 def champions(tenant: Tenant) -> dict[str, ModelVersion]:
-    """The champion of each target that has one. Nothing is created or loaded."""
-    settings = tenant.settings
-    if settings.mlflow_uri is None and not (settings.mlflow_dir / "mlflow.db").is_file():
+    """The version in force of each target that has one. Nothing is created or loaded."""
+    found = in_force(tenant)
+    if not found or not reached(tenant):
         return {}
     client = connect(tenant)
-    found = {target: by_alias(client, tenant.model_name(target), CHAMPION) for target in tenant.target()}
-    return {target: version for target, version in found.items() if version is not None}
+    return {target: version_of(client, tenant.model_name(target), entry.version) for target, entry in found.items()}
 
 
 def missing(version: ModelVersion, definitions: Definitions, target: str) -> list[str]:

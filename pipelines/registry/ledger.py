@@ -2,7 +2,7 @@
 
 It lies in the database of the Iceberg catalog, a file of the tenant's own or the PostgreSQL of all. Two decisions at
 once have one number, and the database takes one of them. Each row holds a digest of itself and of the row before it:
-one that was changed by hand is noticed when it is read. No step writes it yet.
+one that was changed by hand is noticed when it is read.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -59,15 +61,27 @@ def load(tenant: Tenant, uri: str, what: str, digest: str | None = None) -> Load
     """
     import mlflow
 
+    with _checked(tenant, uri, what, digest) as (folder, found), quiet():
+        model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+    return LoadedModel(model, cast("Estimator", model.get_raw_model()), found)
+
+
+def verify(tenant: Tenant, uri: str, what: str, digest: str) -> None:
+    """Fetch and check a model as `load` does, with the same arguments and errors, but don't load it."""
+    with _checked(tenant, uri, what, digest):
+        pass
+
+
+@contextmanager
+def _checked(tenant: Tenant, uri: str, what: str, digest: str | None) -> Iterator[tuple[Path, str]]:
+    """A private copy of a model that may be loaded, and its digest."""
     client = connect(tenant)  # which forbids pickles, whatever the environment says
     location = _location(client, uri, what)
     with tempfile.TemporaryDirectory(prefix="leadwise-") as private:
         folder = _fetched(location, _local(tenant, location, what), Path(private) / "model", what)
         found = _compared(folder, what, digest)
         check(folder, what)
-        with quiet():
-            model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
-    return LoadedModel(model, cast("Estimator", model.get_raw_model()), found)
+        yield folder, found
 
 
 def digest(folder: Path) -> str:
@@ -156,6 +170,6 @@ def _compared(folder: Path, what: str, wanted: str | None) -> str:
     if wanted is not None and found != wanted:
         raise UnsafeModel(
             f"{what} has other files than those it was promoted with (digest {found[:12]}, not {wanted[:12]}):"
-            " give the alias to another version, and find out who changed the artifacts"
+            " roll back with `leadwise rollback`, and find out who changed the artifacts"
         )
     return found

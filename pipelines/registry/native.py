@@ -167,9 +167,9 @@ def shown(value: object) -> str:
 
 def unsafe(what: str, why: str) -> UnsafeModel:
     """The error that says why a model is not loaded."""
-    return UnsafeModel(f"{what} is not loaded: {why}; train it again, or give the alias to another version")
+    return UnsafeModel(f"{what} is not loaded: {why}; train it again, or roll back with `leadwise rollback`")
 
 
 def gone(what: str) -> NotReady:
     """The error that says that a model is not there any more."""
-    return NotReady(f"the files of {what} are gone from MLflow: train it again, or give the alias to another version")
+    return NotReady(f"the files of {what} are gone from MLflow: train it again, or roll back with `leadwise rollback`")

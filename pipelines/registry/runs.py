@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import ConfigError, NotReady, nearest
-from pipelines.registry.tracking import connect
+from pipelines.registry.tracking import connect, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,8 +88,7 @@ def runs(tenant: Tenant, target: str | None = None) -> list[Run]:
         ConfigError: an unknown target.
     """
     targets = tenant.target(target)
-    settings = tenant.settings
-    if settings.mlflow_uri is None and not (settings.mlflow_dir / "mlflow.db").is_file():
+    if not reached(tenant):
         return []
     client = connect(tenant)
     experiment = client.get_experiment_by_name(tenant.experiment)

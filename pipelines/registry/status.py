@@ -5,7 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipelines.registry.tracking import CHALLENGER, CHAMPION, by_alias, connect, task_of
+from pipelines.registry.marks import WAITING
+from pipelines.registry.standing import standing
+from pipelines.registry.tracking import (
+    CHALLENGER,
+    CHAMPION,
+    PROMOTED,
+    SHADOW,
+    by_alias,
+    connect,
+    reached,
+    task_of,
+    version_of,
+    versions_with,
+)
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
@@ -17,20 +30,34 @@ METRICS = {"binary": ("auc", "logloss", "ece", "base_rate"), "regression": ("spe
 def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
     """By target: the champion, or where there is none the challenger; targets without either are left out.
 
+    `production` says since when and by whose word it is the champion (None of a challenger), `problem` where the alias
+    in MLflow is not what the ledger says, `waiting` and `shadow` which version a person is asked about, and which one
+    is scored in the champion's shadow.
+
     Nothing is created: before the first training the answer is empty.
     """
-    settings = tenant.settings
-    if settings.mlflow_uri is None and not (settings.mlflow_dir / "mlflow.db").is_file():
+    if not reached(tenant):
         return {}
     client = connect(tenant)
     found: dict[str, dict[str, Any]] = {}
     for target in tenant.target():
-        name = tenant.model_name(target)
-        for alias in (CHAMPION, CHALLENGER):
-            version = by_alias(client, name, alias)
-            if version is not None:
-                found[target] = {"name": name, "version": str(version.version), "alias": alias, **_of(version.tags)}
-                break
+        state = standing(tenant, target, client)
+        name, entry = tenant.model_name(target), state.entry
+        version = by_alias(client, name, CHALLENGER) if entry is None else version_of(client, name, entry.version)
+        if version is None:
+            continue
+        shadow = by_alias(client, name, SHADOW)
+        asked = versions_with(client, name, PROMOTED[0], WAITING)
+        found[target] = {
+            "name": name,
+            "version": str(version.version),
+            "alias": CHALLENGER if entry is None else CHAMPION,
+            **_of(version.tags),
+            "production": None if entry is None else {"since": entry.at.isoformat(), "by": entry.by, "why": entry.why},
+            "problem": state.problem(tenant),
+            "waiting": str(max(int(one.version) for one in asked)) if asked else None,
+            "shadow": None if shadow is None else str(shadow.version),
+        }
     return found
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pipelines.core import origin
-from pipelines.core.errors import ConfigError
+from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.stores import sentences
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+SHADOW = "shadow"
 PROMOTED = ("promotion", "promoted")
 """Tag of a version that is or once was the champion."""
 
@@ -38,6 +39,9 @@ CARD = "card.html"
 
 CARD_LINK = "card"
 """Tag of a version: where its model card is, in Markdown."""
+
+TRAIN_UNTIL, KNOWN_UNTIL = "train_until", "known_until"
+"""Tags of a version: the latest event it learnt from, and when the last of their labels became known; ISO."""
 
 ENTITY = "_entity"
 """Column of a frozen training set that holds the entity, and of a run's holdout that holds a digest of it."""
@@ -84,6 +88,11 @@ def connect(tenant: Tenant) -> MlflowClient:
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_registry_uri(settings.tracking_uri)
     return mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
+
+
+def reached(tenant: Tenant) -> bool:
+    """Whether there may be runs and models: a look at a local MLflow that was never written makes none."""
+    return tenant.settings.mlflow_uri is not None or tenant.settings.mlflow_db.is_file()
 
 
 def _ask(uri: str) -> None:
@@ -185,6 +194,24 @@ def task_of(tags: Mapping[str, str]) -> Task:
 def versions_with(client: MlflowClient, name: str, tag: str, value: str) -> list[ModelVersion]:
     """The versions of registered model `name` whose `tag` has that value."""
     return list(client.search_model_versions(f"name = '{name}' and tags.`{tag}` = '{value}'", max_results=10_000))
+
+
+def version_of(client: MlflowClient, name: str, version: str) -> ModelVersion:
+    """Version `version` of registered model `name`.
+
+    Raises:
+        NotReady: there is none, or no longer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise NotReady(
+            f"{name} has no version {version} in MLflow: `leadwise history` lists those that were promoted"
+        ) from None
 
 
 def by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

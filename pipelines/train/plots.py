@@ -98,7 +98,7 @@ def _save(path: Path, picture: Callable[[Any], None]) -> Path:
 def _labelled(axes: Any, title: str, x: str, y: str, legend: bool = True) -> None:
     axes.set(title=title, xlabel=x, ylabel=y)
     if legend:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper left")  # "best" looks at every point
 
 
 def _calibration(axes: Any, y: Floats, scores: dict[str, Floats]) -> None:

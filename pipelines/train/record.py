@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.registry.leaks import leak_tags
 from pipelines.registry.loader import write_model
 from pipelines.registry.tracking import (
     CARD_LINK,
     CHALLENGER,
+    KNOWN_UNTIL,
+    TRAIN_UNTIL,
     card_link,
     experiment_id,
     note_origin,
@@ -30,6 +33,7 @@ from pipelines.train.card_figures import coverage_of
 from pipelines.train.fit import Candidate, best, comparison
 from pipelines.train.leaks import leaks_of
 from pipelines.train.source import git_tags, libraries
+from pipelines.train.split import EVENT_TIME, KNOWN_AT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -231,7 +235,16 @@ def _describe(training: Training, run_id: str, tags: dict[str, str]) -> dict[str
         "train_rows": str(len(data.parts.train)),
         "train_base_rate": repr(training.train_mean),
         "holdout_rows": str(len(data.parts.holdout)),
+        TRAIN_UNTIL: str(_latest(data, EVENT_TIME)),
+        KNOWN_UNTIL: str(_latest(data, KNOWN_AT)),
     }
+
+
+def _latest(data: TrainingSet, column: str) -> Any:
+    """The latest event that was learnt from, or the latest instant at which one of their labels became known."""
+    source = data.rows if column == EVENT_TIME or data.keys is None else data.keys
+    name = column if column in source.schema.names else EVENT_TIME
+    return pc.max(source[name].take(pa.array(data.parts.train))).as_py()
 
 
 def _log_numbers(training: Training, made: dict[str, Any], evidence: Evidence) -> None:

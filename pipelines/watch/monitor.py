@@ -47,7 +47,8 @@ FEW = 1000
 def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Report:
     """Judge the drift of features and scores as of the end of `interval`; write the report and the verdicts.
 
-    Compares the online store with the lake too, on `params.monitor.parity_rows` entities.
+    Compares the online store with the lake too, on `params.monitor.parity_rows` entities. First a fresh champion whose
+    outcomes are not what it said is taken back (`pipelines.watch.probation`): the drift is that of the one after.
 
     Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` of all targets but
     the first), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at. Where
@@ -69,15 +70,19 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     from pipelines.features.join import point_in_time
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
+    from pipelines.registry.standing import mend
+    from pipelines.watch.probation import probation
 
     first, *others = tenant.target(target)
     contracts = load_contracts(tenant.contracts_dir)
     definitions = load_definitions(tenant, contracts)
     report = Report("monitor", tenant.name, interval)
     with exclusive(tenant, "monitor"):
+        report.notes += mend(tenant, [first, *others])
+        lake = Lake(tenant)
+        probation(tenant, interval, lake, contracts, definitions, [first, *others], report)
         champions = {first: load_champion(tenant, first, interval.as_of)}
         champions |= standing(tenant, others, interval.as_of, report)
-        lake = Lake(tenant)
         spine = sampled(candidates(tenant, lake, definitions, contracts, interval.as_of), tenant)
         rows = point_in_time(tenant, lake, definitions, spine).read_all()
         for name, champion in champions.items():

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -16,12 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli.chain import CHAIN, PlainRunner
+from pipelines.core.errors import NotReady
 from pipelines.core.interval import Interval, parse_day
 from pipelines.core.settings import get_settings
 from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
+from pipelines.registry.champion import load_champion
+from pipelines.registry.ledger import Ledger
+from pipelines.registry.status import model_status
+from pipelines.registry.tracking import connect
 from tests.conftest import REAL_DATA, write_params
 from tests.dags.living import Living, members, until
+from tests.gates import EASY
 from tests.pipelines.collect.conftest import PASSWORD, PostgresServer
 from tests.tables import contents
 
@@ -33,6 +40,7 @@ LAST_DAYS = ("2026-02-08", "2026-02-09")
 TABLES = ("leads", "validations", "campaigns", "messages", "conversions", "market")
 PARAMS = {
     "train": {**QUICK, "min_rows": 100},
+    "promotion": {"gate": EASY},
     "tenants": {
         "demo": {
             "run": {"start": START, "end": END, "dates": []},
@@ -42,6 +50,12 @@ PARAMS = {
             "use_case": "sms",
             "run": {"start": START, "end": END, "dates": []},
             "sources": {name: {"path": f"{{home}}/inbox/{name}/{{date}}.parquet", "sparse": True} for name in TABLES},
+        },
+        "asked": {
+            "use_case": "sms",
+            "run": {"start": START, "end": END, "dates": []},
+            "sources": {name: {"path": f"{{home}}/inbox/{name}/{{date}}.parquet", "sparse": True} for name in TABLES},
+            "promotion": {"review": "human"},
         },
         "asks": {
             "use_case": "sms",
@@ -223,6 +237,48 @@ def test_a_source_finds_its_password_among_airflows_connections_and_no_log_shows
     live.calms_down("asks")
     server.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def questions(live: Living) -> list[dict[str, Any]]:
+    """What `asked_train` waits for."""
+    found = live.ask("GET", "/dags/asked_train/dagRuns/~/hitlDetails?response_received=false")["hitl_details"]
+    return [one for one in found if one["task_instance"]["state"] == "deferred"]
+
+
+def decide(live: Living, question: dict[str, Any], word: str, reason: str) -> None:
+    one = question["task_instance"]
+    where = f"/dags/asked_train/dagRuns/{one['dag_run_id']}/taskInstances/review/{one['map_index']}/hitlDetails"
+    live.ask("PATCH", where, json={"chosen_options": [word], "params_input": {"reason": reason}})
+
+
+def test_a_person_decides_in_airflow_and_the_ledger_says_who_and_why(live: Living, dropped: Tenant) -> None:
+    asked = tenant("asked", live.var)
+    shutil.copytree(dropped.home / "inbox", asked.home / "inbox")
+    live.trigger("asked_ingest", conf={"from": START, "to": LAST_DAYS[0]})
+    until(lambda: questions(live), 300, "a question")
+    waiting = {target: model["waiting"] for target, model in model_status(asked).items() if model["waiting"]}
+    until(lambda: len(questions(live)) == len(waiting), 60, "a question for each that passed")
+    for question in questions(live):
+        target = question["subject"].split(":")[0].removeprefix("asked.")
+        assert f"[Verdict]({live.addresses['mlflow']}/#/experiments/" in question["body"]
+        assert "| holdout | passed |" in question["body"]
+        with pytest.raises(NotReady, match=f"version {waiting[target]} waits for a person"):
+            load_champion(asked, target)
+        decide(live, question, *(("Approve", "seen") if target == "conversion" else ("Reject", "too thin")))
+    [run] = live.runs("asked_train")
+    assert live.run_ends("asked_train", run["dag_run_id"]) == "success"
+    [entry] = Ledger(asked).entries("conversion")
+    assert (entry.by, entry.why, entry.evidence["review"]) == ("admin", "seen", "human")
+    live.calms_down("asked")
+    assert Lake(asked).exists("deliver.scores")
+
+    live.trigger("asked_ingest", conf={"from": LAST_DAYS[0], "to": LAST_DAYS[1]})
+    for question in until(lambda: questions(live), 300, "a question on the next day"):
+        decide(live, question, "Reject", "too thin")
+    live.calms_down("asked")
+    assert len(Ledger(asked).entries("conversion")) == 1
+    told = connect(asked).get_model_version("asked.conversion", "2").tags
+    assert (told["promotion"], told["promotion.by"], told["promotion.reason"]) == ("rejected", "admin", "too thin")
 
 
 def test_a_backfill_gives_the_tables_of_the_bare_steps(live: Living, dropped: Tenant, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pipelines.cli.main import app
 from pipelines.core.settings import ROOT
 from tests.conftest import BANK_FILE, write_params
 from tests.docs.commands import Block, blocks, inline, invocations, run
+from tests.gates import EASY
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +47,7 @@ BLOCKS = [block for path in DOCUMENTS for block in blocks(path)]
 
 TINY: dict[str, Any] = {
     "train": {"min_rows": 100, "lightgbm": {"num_boost_round": 20}, "xgboost": {"num_boost_round": 20}},
+    "promotion": {"gate": EASY},
     "tenants": {
         "demo": {
             "run": {"start": "2026-03-01", "end": "2026-04-01", "dates": []},

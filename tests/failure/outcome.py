@@ -17,8 +17,13 @@ from pipelines.lake.catalog import Lake
 from pipelines.lake.forgotten import DIGESTS, Forgotten
 from pipelines.lake.pinned import PinnedLake
 from pipelines.registry.kept import kept_snapshots
+from pipelines.registry.ledger import Ledger
+from pipelines.registry.standing import standing
 from tests.leaks import Search
 from tests.tables import IDENTITIES, contents, text
+
+_OF_THE_CLOCK = {"gate.check scoring time"}
+"""Tags that hold what was measured with a clock."""
 
 _OF_THE_RUN = {"run_id", "data_snapshots", "git_commit", "git_dirty", "card"}
 """Tags of a version that name what another run made anew, or the state of this repository."""
@@ -44,6 +49,7 @@ def outcome(tenant: Tenant, gone: str | None = None) -> dict[str, list[str]]:
     found["reports"] = _files(tenant.reports_dir)
     found["exports"] = _files(tenant.source_dir)
     found["registry"] = _registry(tenant)
+    found["ledger"] = _ledger(tenant)
     found["left over"] = _leftovers(tenant)
     return found
 
@@ -139,7 +145,7 @@ def _registry(tenant: Tenant) -> list[str]:
         aliases = dict(models[0].aliases) if models else {}
         for one in client.search_model_versions(f"name = '{name}'"):
             with_version.add(one.run_id)
-            tags = {key: value for key, value in sorted(one.tags.items()) if key not in _OF_THE_RUN}
+            tags = {key: value for key, value in sorted(one.tags.items()) if key not in _OF_THE_RUN | _OF_THE_CLOCK}
             names = sorted(alias for alias, version in aliases.items() if str(version) == str(one.version))
             said = str(one.description).replace(one.run_id, "RUN")
             found.append(f"{name} {one.version} {names} {said} {json.dumps(tags)}")
@@ -150,6 +156,17 @@ def _registry(tenant: Tenant) -> list[str]:
             has = "has a version" if run.info.run_id in with_version else "without a version"
             found.append(f"run {run.info.status} {has} {_figures(data)}")
     return sorted(found)
+
+
+def _ledger(tenant: Tenant) -> list[str]:
+    """Decisions and looks, without the wall clock; and what is wrong between ledger and alias."""
+    ledger, found = Ledger(tenant), []
+    for target in tenant.target():
+        for entry in ledger.entries(target):
+            found.append(f"{target} {entry.seq} {entry.action} {entry.version} {entry.previous} {entry.why}")
+        found += [f"{target} look {look.version} {look.against} {look.passed}" for look in ledger.looks(target)]
+        found.append(f"{target} {standing(tenant, target).problem(tenant)}")
+    return found
 
 
 def _figures(data: dict[str, Any]) -> str:

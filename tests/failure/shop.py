@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pipelines.core.settings import ROOT
+from tests.gates import EASY
 
 TENANT = "shop"
 FIRST = date(2026, 3, 1)
@@ -102,6 +103,7 @@ PARAMS: dict[str, Any] = {
         "lightgbm": {"num_boost_round": 5},
         "scorer": {"members": ["lightgbm", "linear"], "forward_folds": 2, "half_lives": []},
     },
+    "promotion": {"gate": EASY},
     "retention": {"raw_days": 5, "quarantine_days": 5},
     "score": {"tiers": {"A": 2.0, "B": 1.0, "C": 0.5}},
 }

@@ -21,7 +21,7 @@ _OURS = """
     pipelines.deliver.score pipelines.features.join pipelines.features.materialize pipelines.features.step
     pipelines.features.arrivals pipelines.features.engine.compute pipelines.features.engine.sqlite
     pipelines.privacy.expire pipelines.privacy.forget
-    pipelines.quality.docs pipelines.quality.gate pipelines.quality.replay pipelines.registry.promote
+    pipelines.quality.docs pipelines.quality.gate pipelines.quality.replay pipelines.promotion.promote
     pipelines.train.data pipelines.train.fit pipelines.train.record pipelines.train.step pipelines.watch.drift
     pipelines.watch.monitor tests.failure.boundaries tests.failure.outcome
 """

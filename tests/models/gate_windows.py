@@ -15,6 +15,9 @@ PARAMS = GateParams(
     calibration=0.03,
     coverage=0.07,
     segments={"rows": 300, "tolerance": 0.02},
+    fresh_days=14,
+    row_ms=50,
+    batch_us=500,
 )
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(21)

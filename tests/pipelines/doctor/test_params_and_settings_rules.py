@@ -123,7 +123,7 @@ def test_a_market_that_no_source_reads(world: World) -> None:
 
 
 def test_a_section_that_repeats_the_common_one(world: World) -> None:
-    world.shop({"promote": world.document["promote"]})
+    world.shop({"promotion": world.document["promotion"]})
     [finding] = world.look()
     assert finding.rule == "params-unused"
     assert "'promote'" in finding.what

@@ -105,7 +105,7 @@ def test_nothing_hostile_is_loaded(
     attack(good.folder, canary)
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
     for uri in good.uris:
-        with pytest.raises(UnsafeModel, match=f"^{WHAT} is not loaded: .*{says}.*; train it again, or give the alias"):
+        with pytest.raises(UnsafeModel, match=f"^{WHAT} is not loaded: .*{says}.*; train it again, or roll back"):
             load(good.tenant, uri, WHAT)
     assert not canary.exists()
     assert list((tmp_path / "scratch").iterdir()) == []

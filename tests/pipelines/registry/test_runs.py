@@ -4,10 +4,11 @@ import pytest
 
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.tenant import Tenant
-from pipelines.registry.promote import promote
+from pipelines.promotion.promote import promote
 from pipelines.registry.runs import find, runs
 from pipelines.registry.tracking import connect
-from tests.pipelines.registry.conftest import Recorder
+from tests.gates import easy
+from tests.pipelines.registry.conftest import Recorder, training_set
 
 
 def test_before_the_first_run_there_is_none_and_nothing_is_made(make_tenant, var) -> None:
@@ -19,8 +20,8 @@ def test_before_the_first_run_there_is_none_and_nothing_is_made(make_tenant, var
 
 
 def test_ids_names_versions_and_aliases(tenant: Tenant, recorder: Recorder) -> None:
-    first = recorder(only="lightgbm")
-    promote(tenant, tenant.whole_run)
+    first = recorder(training_set(2000), only="linear")
+    promote(easy(tenant), tenant.whole_run)
     second = recorder(digest="d2", only="xgboost")
     known = runs(tenant)
     assert [run.run_id for run in known] == [second.run_id, first.run_id]  # newest first

@@ -23,8 +23,8 @@ from pipelines.core.tenant import Tenant
 from pipelines.core.train_params import TargetParams
 from pipelines.features import join
 from pipelines.lake.catalog import Lake
+from pipelines.promotion.promote import promote
 from pipelines.registry.champion import load_alias, load_champion
-from pipelines.registry.promote import promote
 from pipelines.registry.status import model_status
 from pipelines.registry.tracking import CHALLENGER, HOLDOUT, connect, run_table
 from pipelines.train import experiment, freeze
@@ -33,6 +33,7 @@ from pipelines.train.data import distinct, training_set, training_sets
 from pipelines.train.reproduce import reproduce
 from pipelines.train.step import train
 from tests.conftest import MakeTenant
+from tests.gates import easy, gated
 from tests.pipelines.train.test_train import CONTRACT, INTERVAL, LABEL, SMALL, VIEW, visits, write
 
 SPENDING = """
@@ -128,7 +129,7 @@ def test_three_targets_from_training_to_a_champion_each(make: Maker) -> None:
     assert [model for target, model in shown if target == "spending"] == [*models, "training mean only"]
     assert {"spearman", "rmse", "mae", "train mean"} <= set(shown["spending", "linear"])
     assert "auc" not in shown["spending", "linear"]
-    promoted = promote(tenant, INTERVAL)
+    promoted = promote(easy(tenant), INTERVAL)
     assert {name: value for name, value in promoted.counts.items() if name.startswith("spending")} == {
         "spending: champion": "1"
     }
@@ -164,7 +165,7 @@ def test_a_worse_regression_is_refused_and_runs_compare_by_rmse(make: Maker) -> 
     tenant = make()
     write(tenant, visits(400))
     train(tenant, INTERVAL, "spending")
-    promote(tenant, INTERVAL, "spending")
+    promote(easy(tenant), INTERVAL, "spending")
     poor = {"num_boost_round": 1, "early_stopping_rounds": 1, "learning_rate": 0.01}
     section = tenant.params.train
     changed = section.model_copy(
@@ -175,10 +176,10 @@ def test_a_worse_regression_is_refused_and_runs_compare_by_rmse(make: Maker) -> 
     )
     worse = replace(tenant, params=tenant.params.model_copy(update={"train": changed}))
     train(worse, INTERVAL, "spending")
-    report = promote(worse, INTERVAL, "spending")
+    report = promote(gated(worse, rows=20), INTERVAL, "spending")
     [note] = report.notes
-    assert "version 2 of demo.spending is refused: it is worse than the champion" in note
-    assert "RMSE" in note
+    assert "version 2 of demo.spending is refused: RMSE" in note
+    assert "so it is not shown to be better" in note
     found = compare(tenant, "v1", "v2", "spending")
     assert list(found.measures) == ["rmse", "mae", "spearman"]
     assert found.measures["rmse"].better == 1
@@ -193,7 +194,7 @@ def test_a_target_that_is_not_ready_hinders_no_other(make: Maker) -> None:
     assert {row["target"] for row in report.details} == {"conversion", "visits"}
     [note] = [note for note in report.notes if "left out: tenant" in note]
     assert "the training rows hold only the label 5.0" in note
-    promoted = promote(tenant, INTERVAL)
+    promoted = promote(easy(tenant), INTERVAL)
     assert "tenant 'demo' has no challenger for 'spending' yet" in promoted.notes
     assert "conversion: champion" in promoted.counts
     with pytest.raises(NotReady, match=r"hold only the label 5\.0"):

@@ -1,0 +1,119 @@
+"""Which model was in production when, and the way back to an earlier one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.core.errors import ConfigError, NotReady
+from pipelines.core.report import Report
+from pipelines.registry.champion import load_version, withdrawn
+from pipelines.registry.ledger import Ledger
+from pipelines.registry.loading import verify
+from pipelines.registry.marks import TAKEN_BACK, mark
+from pipelines.registry.standing import decide, mend, show_again, standing
+from pipelines.registry.tracking import PROMOTED, connect, version_link, version_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pipelines.core.tenant import Tenant
+    from pipelines.registry.ledger import Entry
+
+
+def history(tenant: Tenant, target: str | None = None, at: datetime | None = None) -> list[Entry]:
+    """The decisions of the ledger, the oldest first; those in force at an instant where one is given.
+
+    Args:
+        tenant: whose.
+        target: one target; None is all.
+        at: naive UTC instant of the wall clock.
+
+    Raises:
+        ConfigError: an unknown target.
+        LeadwiseError: the ledger was changed by hand.
+    """
+    ledger = Ledger(tenant)
+    found = {name: ledger.entries(name) for name in tenant.target(target)}
+    if at is None:
+        return sorted((entry for some in found.values() for entry in some), key=lambda entry: (entry.at, entry.target))
+    last = {name: [entry for entry in some if entry.at <= at][-1:] for name, some in found.items()}
+    return [entry for some in last.values() for entry in some]
+
+
+def rollback(
+    tenant: Tenant, target: str, reason: str, to: str | None = None, by: str | None = None, evidence: object = None
+) -> Report:
+    """Put an earlier version back to work: its row in the ledger, then the alias.
+
+    No lock is taken: the ledger takes one of two decisions, so that a long promotion does not stand in the way.
+
+    Args:
+        tenant: whose model.
+        target: what it predicts.
+        reason: why.
+        to: the version; None is the one that was in force before the present one and was not taken back itself. The
+            present one puts an alias back that was moved by hand. A version that never was in force may be named too.
+        by: who; None is who runs this process.
+        evidence: what it rests on, JSON-ready.
+
+    Raises:
+        NotReady: there is no earlier version, or no such version.
+        ConfigError: no reason.
+        UnsafeModel: the version's files are not those it was promoted with.
+        Busy: somebody else decided at the same moment.
+    """
+    if not reason.strip():
+        raise ConfigError("a rollback needs a reason: say it with --reason")
+    report = Report("rollback", tenant.name)
+    name, client = tenant.model_name(target), connect(tenant)
+    report.notes += [said for said in mend(tenant, [target]) if "cut short" in said]
+    known = Ledger(tenant).entries(target)
+    current = known[-1] if known else None
+    version = to or _before(tenant, target, known)
+    if current is not None and version == current.version:
+        report.counts[f"{target}: champion"] = version
+        if standing(tenant, target, client).alias == version:
+            report.notes.append(f"{target}: version {version} of {name} is the champion already: nothing changed")
+            return report
+        show_again(tenant, current)
+        report.notes.append(f"{target}: the alias is back at version {version}, which the ledger knows as champion")
+        return report
+    found = version_of(client, name, version)
+    held = next((entry.digest for entry in reversed(known) if entry.version == version), None)
+    if held is None:  # it never was in force: whether it can be loaded has to be seen
+        held = load_version(tenant, target, found).digest
+    else:
+        verify(tenant, f"models:/{name}/{version}", f"version {version} of {name}", held)
+    entry = decide(
+        tenant,
+        target,
+        known,
+        version,
+        "rollback",
+        why=reason,
+        digest=held,
+        as_of=found.tags["as_of"],
+        evidence={} if evidence is None else {"evidence": evidence},
+        by=by,
+    )
+    if entry.previous:
+        mark(client, name, entry.previous, TAKEN_BACK, reason, entry.by)
+    mark(client, name, version, PROMOTED[1], reason, entry.by)
+    report.counts[f"{target}: champion"] = version
+    report.links[f"champion of {target}"] = version_link(name, version)
+    left = f", and version {entry.previous} is out of work" if entry.previous else ""
+    report.notes.append(f"{target}: version {version} of {name} is the champion again{left}: {reason}")
+    return report
+
+
+def _before(tenant: Tenant, target: str, known: list[Entry]) -> str:
+    """The version that was in force before the present one and was not taken back."""
+    gone = withdrawn(known)
+    if known:
+        for entry in reversed(known[:-1]):
+            if entry.version != known[-1].version and entry.version not in gone:
+                return entry.version
+    raise NotReady(
+        f"tenant '{tenant.name}' has no earlier champion of '{target}' to go back to:"
+        f" `leadwise history --tenant {tenant.name}` lists them, and --to names any version"
+    )
