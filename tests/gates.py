@@ -14,7 +14,7 @@ EASY: dict[str, Any] = {
     "loss": {"tolerance": 1.0, "gain": None},
     "ranking": {"tolerance": 1.0},
     "calibration": 10.0,
-    "coverage": 0.89,
+    "coverage": 0.95,
     "segments": {"rows": 20, "tolerance": 10.0},
 }
 """Bounds, for `params.yaml`, that let through whatever seems to be better than a guess on 20 rows."""

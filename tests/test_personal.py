@@ -36,7 +36,7 @@ PARAMS = {
     "tenants": {
         "demo": {
             "run": {"start": "2026-01-01", "end": "2026-01-31", "dates": []},
-            "simulate": {"leads": 500, "days": 30, "ahead_days": 0},
+            "simulate": {"leads": 1000, "days": 30, "ahead_days": 0},
         }
     },
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.promotion.chart import intervals
 from pipelines.train.card import STYLE
-from pipelines.train.card_html import figure, figure_tile, folded, note, section, table
+from pipelines.train.card_html import figure, figure_tile, folded, grid, note, section, table
 
 if TYPE_CHECKING:
     from models.gate import Check
@@ -43,7 +43,7 @@ def _head(verdict: Verdict, name: str, facts: Mapping[str, str]) -> str:
     told = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
     count = {word: sum(one.status == word for one in verdict.checks) for word in _MARKS}
     tiles = [figure_tile(word, f"checks {word}", str(number)) for word, number in count.items()]
-    tiles.append(figure_tile("looks", "looks at these rows", str(verdict.looks)))
+    tiles.append(figure_tile("looks", "looks that share the level", str(verdict.looks)))
     against = f"against champion {verdict.against}" if verdict.against else "as the first one"
     word = "Passed" if verdict.passed else "Refused"
     css = "good" if verdict.passed else "warning"
@@ -83,7 +83,7 @@ def _gains(found: Sequence[Check]) -> str:
     if not pictures:
         return ""
     words = "Right of zero the challenger is better. The line is what has to lie left of the whole bar."
-    return section("Gains", f'<div class="grid">{"".join(pictures)}</div>' + note(words))
+    return section("Gains", grid(pictures) + note(words))
 
 
 def _beside(rows: Sequence[Mapping[str, Any]]) -> str:

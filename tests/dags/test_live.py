@@ -44,7 +44,7 @@ PARAMS = {
     "tenants": {
         "demo": {
             "run": {"start": START, "end": END, "dates": []},
-            "simulate": {"leads": 400, "days": 40, "ahead_days": 5},
+            "simulate": {"leads": 900, "days": 40, "ahead_days": 5},
         },
         "drop": {
             "use_case": "sms",

@@ -51,7 +51,7 @@ TINY: dict[str, Any] = {
     "tenants": {
         "demo": {
             "run": {"start": "2026-03-01", "end": "2026-04-01", "dates": []},
-            "simulate": {"leads": 300, "days": 31, "start": "2026-03-01", "ahead_days": 0},
+            "simulate": {"leads": 900, "days": 31, "start": "2026-03-01", "ahead_days": 0},
         },
         "bank": {"run": {"start": "2008-06-15", "end": "2008-11-18", "dates": []}},
     },

@@ -151,7 +151,7 @@ def write_sources(folder: Path) -> None:
     chance = random.Random(7)
     for number in range(DAYS):
         day = FIRST + timedelta(days=number)
-        write_csv(folder / "visits" / f"{day}.csv", [_visit(chance, day, n) for n in range(30)])
+        write_csv(folder / "visits" / f"{day}.csv", [_visit(chance, day, n) for n in range(42)])
     for number in range(3):
         add_members(folder, number)
 

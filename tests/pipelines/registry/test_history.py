@@ -152,6 +152,7 @@ def test_a_move_that_was_cut_short_is_ended_by_whoever_comes_next(tenant: Tenant
     assert mend(tenant, [TARGET]) == []
 
 
+@pytest.mark.local
 def test_a_row_changed_by_hand_loads_nothing(tenant: Tenant) -> None:
     import sqlite3
 
