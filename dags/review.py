@@ -8,8 +8,8 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import Param
 
-FORM = {"reason": Param("", type="string", minLength=1, title="Reason", description="Why; it stays with the model.")}
-"""What a person fills in beside yes or no."""
+FORM = {"reason": Param("", type="string", title="Reason", description="Why; without it nothing is carried out.")}
+"""What a person fills in beside yes or no. Airflow checks the empty default too, so that a length can't be asked for."""
 
 
 class Review(ApprovalOperator):  # type: ignore[misc] # mypy does not follow Airflow's imports

@@ -35,6 +35,9 @@ HIGHER_IS_BETTER = {"auc", "spearman"}
 _CELLS = 2_000_000
 """Cells (draws × rows) worked on at once: 16 MB an array."""
 
+_EXACT = 200_000
+"""Rows up to which sums of counts stay below 2 to the 24th, and are exact in single precision."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -125,8 +128,9 @@ def measures(y: npt.ArrayLike, p: npt.ArrayLike, task: Task = "binary") -> dict[
 
 
 def resampled(
-    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator, task: Task
-) -> list[dict[str, Floats]]:
+    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator, task: Task,
+    ranking: bool = True,
+) -> list[dict[str, Floats]]:  # fmt: skip
     """Every measure of `task`, and `label` (the mean label), of each model in the same resamples.
 
     Args:
@@ -136,8 +140,11 @@ def resampled(
         draws: resamples.
         rng: that draws.
         task: what is predicted.
+        ranking: whether the AUC is among them, which takes most of the time.
     """
-    return (_resampled if task == "binary" else _resampled_values)(y, scores, groups, draws, rng)
+    if task == "binary":
+        return _resampled(y, scores, groups, draws, rng, ranking)
+    return _resampled_values(y, scores, groups, draws, rng)
 
 
 def _gaps(first: dict[str, Floats], second: dict[str, Floats]) -> dict[str, Floats]:
@@ -145,15 +152,16 @@ def _gaps(first: dict[str, Floats], second: dict[str, Floats]) -> dict[str, Floa
 
 
 def _resampled(
-    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator
+    y: Floats, scores: Sequence[Floats], groups: Ints, draws: int, rng: np.random.Generator, ranking: bool
 ) -> list[dict[str, Floats]]:
     """See `resampled`; of probabilities: all but the AUC are functions of sums over clusters."""
     size = int(groups.max()) + 1
     columns = [np.ones(len(y)), y, *(one for p in scores for one in (metrics.losses(y, p), (p - y) ** 2))]
     sums = np.column_stack([np.bincount(groups, column, size) for column in columns])
     binned = [_by_bin(y, p, groups, size) for p in scores]
-    ranked = [_Ranks(y, p, groups) for p in scores]
-    parts: list[dict[str, list[Floats]]] = [{name: [] for name in (*MEASURES["binary"], LABEL)} for _ in scores]
+    ranked = [_Ranks(y, p, groups) for p in scores] if ranking else []
+    names = [name for name in (*MEASURES["binary"], LABEL) if ranking or name != "auc"]
+    parts: list[dict[str, list[Floats]]] = [{name: [] for name in names} for _ in scores]
     chunk = max(1, _CELLS // max(len(y), size))
     for start in range(0, draws, chunk):
         weights = _weights(min(chunk, draws - start), size, rng)
@@ -164,7 +172,8 @@ def _resampled(
             part["logloss"].append(means[:, 1 + 2 * place])
             part["brier"].append(means[:, 2 + 2 * place])
             part["ece"].append(np.abs(weights @ binned[place]).sum(axis=1) / totals[:, 0])
-            part["auc"].append(ranked[place].auc(weights))
+            if ranking:
+                part["auc"].append(ranked[place].auc(weights))
     return [{name: np.concatenate(several) for name, several in part.items()} for part in parts]
 
 
@@ -238,10 +247,13 @@ class _Ranks:
 
     def auc(self, weights: Floats) -> Floats:
         """AUC with ties counting half, for each row of (draws, clusters); NaN where one class is absent."""
-        below = np.zeros((len(weights), len(self.negatives) + 1))
-        np.cumsum(weights[:, self.negatives], axis=1, out=below[:, 1:])
-        positive = weights[:, self.positives]
-        won = (positive * (below[:, self.before] + below[:, self.through])).sum(axis=1) / 2
-        pairs = positive.sum(axis=1) * below[:, -1]
+        # One row for each cluster is copied and added as a whole; whole numbers so small are exact in single precision.
+        rows = len(self.negatives) + len(self.positives)
+        turned = np.ascontiguousarray(weights.T, dtype=np.float32 if rows < _EXACT else np.float64)
+        below = np.zeros((len(self.negatives) + 1, len(weights)), dtype=turned.dtype)
+        np.cumsum(turned[self.negatives], axis=0, out=below[1:])
+        positive = turned[self.positives]
+        won = (positive * (below[self.before] + below[self.through])).sum(axis=0, dtype=np.float64) / 2
+        pairs = positive.sum(axis=0, dtype=np.float64) * below[-1]
         with np.errstate(invalid="ignore"):
             return cast(Floats, won / pairs)

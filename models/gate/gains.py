@@ -108,7 +108,7 @@ def first(
         return [Check(name, "failed", rows, {}) for name in names]
     if rows.one_label and task == "regression":
         return [Check(name, "failed", _one_label(rows), {}) for name in names]
-    found = Resamples(rows, params, looks)
+    found = Resamples(rows, params, looks, ranking=False)
     beats = _beats_guess(found)
     if is_linear:
         return [beats, Check(names[1], "passed", "it is the linear model", {})]
@@ -150,7 +150,7 @@ def not_worse(
     if rows.one_label and task == "regression":
         return Check(name, "failed", _one_label(rows), {"rows": np.size(y)})
     rows = Rows(task, rows.y, {**rows.predictions, GUESS: np.full(len(rows.y), rows.y.mean())}, rows.groups)
-    found = Resamples(rows, params, looks)
+    found = Resamples(rows, params, looks, ranking=False)
     gain = found.loss(CHAMPION)
     good = gain.upper >= -params.loss.tolerance
     said = f"{_told(judge_of(task).words, gain, found)} and at most {gain.upper:+.4f}"

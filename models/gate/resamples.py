@@ -62,7 +62,8 @@ class Resamples:
         draws: resamples.
     """
 
-    def __init__(self, rows: Rows, params: GateParams, looks: int) -> None:
+    def __init__(self, rows: Rows, params: GateParams, looks: int, ranking: bool = True) -> None:
+        """Draw them; without `ranking` only losses can be asked for, which takes a third of the time."""
         self.rows, self.params, self.looks = rows, params, max(1, looks)
         self.tail = (1 - params.level) / self.looks
         self.draws = min(max(params.draws, ceil(_BEYOND / self.tail)), max(params.draws, _MOST))
@@ -70,7 +71,7 @@ class Resamples:
         # The loss of a guess between two labels follows from their share: only of numbers it needs resampling.
         asked = models if rows.task == "binary" else [*models, guess]
         scores = [rows.predictions[who] for who in asked]
-        drawn = resampled(rows.y, scores, rows.groups, self.draws, np.random.default_rng(0), rows.task)
+        drawn = resampled(rows.y, scores, rows.groups, self.draws, np.random.default_rng(0), rows.task, ranking)
         self._drawn: dict[str, dict[str, Floats]] = dict(zip(asked, drawn, strict=True))
         self._judge = judge_of(rows.task)
 

@@ -79,7 +79,10 @@ def answer(
         Busy: somebody else decided meanwhile.
     """
     if not reason.strip():
-        raise ConfigError("a decision needs a reason: say it with --reason")
+        raise ConfigError(
+            f"a decision on '{target}' needs a reason: say it with --reason, or in Airflow clear the task `review` and"
+            " answer it again"
+        )
     report = Report("approve" if approve else "reject", tenant.name)
     with exclusive(tenant, "promote"):
         report.notes += mend(tenant, [target])

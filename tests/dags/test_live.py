@@ -242,7 +242,7 @@ def test_a_source_finds_its_password_among_airflows_connections_and_no_log_shows
 def questions(live: Living) -> list[dict[str, Any]]:
     """What `asked_train` waits for."""
     found = live.ask("GET", "/dags/asked_train/dagRuns/~/hitlDetails?response_received=false")["hitl_details"]
-    return [one for one in found if one["task_instance"]["state"] == "deferred"]
+    return [one for one in found if one["task_instance"]["state"] == "awaiting_input"]
 
 
 def decide(live: Living, question: dict[str, Any], word: str, reason: str) -> None:
@@ -274,6 +274,13 @@ def test_a_person_decides_in_airflow_and_the_ledger_says_who_and_why(live: Livin
 
     live.trigger("asked_ingest", conf={"from": LAST_DAYS[0], "to": LAST_DAYS[1]})
     for question in until(lambda: questions(live), 300, "a question on the next day"):
+        decide(live, question, "Reject", " ")
+    run = live.runs("asked_train")[-1]["dag_run_id"]
+    assert live.run_ends("asked_train", run) == "failed"
+    assert "needs a reason: say it with --reason, or in Airflow clear" in live.log("asked_train", run, "promote")[-1]
+    body = {"dry_run": False, "dag_run_id": run, "task_ids": ["review", "promote"], "only_failed": False}
+    live.ask("POST", "/dags/asked_train/clearTaskInstances", json=body)
+    for question in until(lambda: questions(live), 120, "the question again"):
         decide(live, question, "Reject", "too thin")
     live.calms_down("asked")
     assert len(Ledger(asked).entries("conversion")) == 1
