@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOper
 from airflow.sdk import Param
 
 FORM = {"reason": Param("", type="string", title="Reason", description="Why; without it nothing is carried out.")}
-"""What a person fills in beside yes or no. Airflow checks the empty default too, so that a length can't be asked for."""
+"""What a person fills in beside yes or no. Airflow checks the empty default too: no length can be asked for."""
 
 
 class Review(ApprovalOperator):  # type: ignore[misc] # mypy does not follow Airflow's imports

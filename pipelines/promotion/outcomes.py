@@ -117,8 +117,10 @@ def outcomes(
     if scores is None:
         return Outcomes(_EMPTY)
     with duckdb.connect(config={"threads": tenant.settings.threads}) as connection:
-        connection.register("scores", scores.read_all())
         connection.register("labels", _labels(tenant, lake, contracts, definitions, target, interval))
+        connection.register("_scores", scores)
+        # Read as a stream: of most of those who were scored nothing is known yet.
+        connection.execute("CREATE TABLE scores AS SELECT * FROM _scores SEMI JOIN labels USING (entity_id)")
         days = tenant.params.promotion.watch.outcome_days
         found = connection.sql(_JOIN, params={"days": days}).to_arrow_table()
     if shadow or not tenant.params.train.targets[target].rank:
