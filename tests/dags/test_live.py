@@ -277,7 +277,8 @@ def test_a_person_decides_in_airflow_and_the_ledger_says_who_and_why(live: Livin
         decide(live, question, "Reject", " ")
     run = live.runs("asked_train")[-1]["dag_run_id"]
     assert live.run_ends("asked_train", run) == "failed"
-    assert "needs a reason: say it with --reason, or in Airflow clear" in live.log("asked_train", run, "promote")[-1]
+    told = "\n".join(live.log("asked_train", run, "promote"))
+    assert "asked_train.promote failed: a decision on 'conversion' needs a reason: say it with --reason, or" in told
     body = {"dry_run": False, "dag_run_id": run, "task_ids": ["review", "promote"], "only_failed": False}
     live.ask("POST", "/dags/asked_train/clearTaskInstances", json=body)
     for question in until(lambda: questions(live), 120, "the question again"):
