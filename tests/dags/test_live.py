@@ -247,6 +247,7 @@ def questions(live: Living) -> list[dict[str, Any]]:
 
 def decide(live: Living, question: dict[str, Any], word: str, reason: str) -> None:
     one = question["task_instance"]
+    time.sleep(8)  # no person is so quick: Airflow loses an answer while the process that asked is still ending
     where = f"/dags/asked_train/dagRuns/{one['dag_run_id']}/taskInstances/review/{one['map_index']}/hitlDetails"
     live.ask("PATCH", where, json={"chosen_options": [word], "params_input": {"reason": reason}})
 
