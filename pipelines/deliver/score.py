@@ -74,10 +74,10 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
                     f"'{one}': no model was promoted by {interval.as_of:%Y-%m-%d}: version {champion.version}"
                     f" was trained as of {champion.tags['as_of'][:10]} and knows more than could be known then"
                 )
-        score_shadows(tenant, interval, lake, definitions, spine, report)
         tiers = _tiers_of(lake, interval.label)
         entity = spine.schema.names[0]
         counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside)
+        score_shadows(tenant, interval, lake, definitions, spine, report)
     report.counts = {"candidates": spine.num_rows, **{f"tier_{tier}": tiers.get(tier, 0) for tier in TIERS}, **counts}
     report.notes.append(f"audience: {tenant.audience_dir / interval.label}")
     return report

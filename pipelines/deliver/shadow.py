@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import And, EqualTo
 
+from models.inputs import InputError
+from pipelines.core.errors import NotReady, UnsafeModel
 from pipelines.core.interval import DAY, utc_now
 from pipelines.core.report import progress
 from pipelines.registry.champion import load_version
@@ -45,12 +47,21 @@ def score_shadows(
     """
     if not reached(tenant):
         return
-    client = connect(tenant)
+    client, given = connect(tenant), definitions.model_features(spine.schema.names[0])
     for target in tenant.target():
         version = by_alias(client, tenant.model_name(target), SHADOW)
         if version is None or version.tags["as_of"] > interval.as_of.isoformat():
             continue  # it knows more than could be known on an old day
-        model = load_version(tenant, target, version)
+        try:
+            model = load_version(tenant, target, version)
+            missing = [name for name, kind in model.features if (name, kind) not in given]
+        except (InputError, NotReady, UnsafeModel) as error:  # no audience waits for a shadow
+            report.notes.append(f"'{target}': the shadow was not scored: {error}")
+            continue
+        if missing:
+            words = f"version {model.version} reads '{missing[0]}', which no longer exists"
+            report.notes.append(f"'{target}': the shadow was not scored: {words}")
+            continue
         with progress(f"shadow: {target}", spine.num_rows):
             stale = And(EqualTo(term="date", value=interval.label), EqualTo(term="target", value=target))
             rows = _said(tenant, interval, lake, definitions, spine, model)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipelines.core.interval import Interval
     from pipelines.core.tenant import Tenant
 
-STEPS = ("ingest", "validate", "features", "train", "score", "monitor")
+STEPS = ("ingest", "validate", "features", "train", "promote", "score", "monitor")
 """Steps that read or write the lake: none of them is at work meanwhile."""
 
 PERSONAL = ("identity", "raw", "quarantine")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,9 @@ from pipelines.registry.frames import columns, frame
 from pipelines.registry.leaks import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from models.inputs import Floats
-    from pipelines.core.interval import Interval
     from pipelines.core.promotion_params import GateParams
     from pipelines.core.tenant import Tenant
     from pipelines.promotion.window import Window
@@ -47,14 +46,14 @@ def held_out(window: Window, params: GateParams) -> Check:
     return Check("holdout", "passed", said, figures)
 
 
-def fresh(tenant: Tenant, window: Window, target: str, interval: Interval) -> Check:
-    """Whether the newest judged event is about as new as one with a known outcome can be."""
+def fresh(tenant: Tenant, window: Window, target: str, at: datetime) -> Check:
+    """Whether at an instant the newest judged event is about as new as one with a known outcome could be."""
     span = window.span
     if span is None:
         return Check("freshness", "failed", "there is no row to tell how fresh the data are", {})
     horizon = tenant.params.train.targets[target].horizon_days
     most = tenant.params.promotion.gate.fresh_days
-    age = (interval.as_of - span[1]) / timedelta(days=1) - horizon
+    age = (at - span[1]) / timedelta(days=1) - horizon
     figures = {"days": round(age, 3), "most": most, "horizon": horizon}
     said = f"its newest judged event is {max(age, 0.0):.1f} days older than the newest outcome can be"
     return Check("freshness", "passed" if age <= most else "failed", f"{said}, at most {most:g} are allowed", figures)
@@ -96,6 +95,13 @@ def reproduces(challenger: Champion, window: Window, predicted: Floats) -> Check
     good = worst <= _SAME and gap <= _SAME  # NaN is not
     said = f"loaded back it differs by at most {max(worst, gap):.1e} of what it predicted when it was trained"
     return Check("reproduction", "passed" if good else "failed", said, figures)
+
+
+def untold(declared: Sequence[str], window: Window) -> list[Check]:
+    """A failed check for each declared segment that the rows held out do not tell."""
+    gone = [name for name in declared if name not in window.rows.schema.names]
+    words = "is declared as a segment by a contract, and no feature of that name tells it: make it a feature"
+    return [Check(f"segment {name}", "failed", f"column '{name}' {words}", {}) for name in gone]
 
 
 def speed(challenger: Champion, window: Window, params: GateParams) -> Check:

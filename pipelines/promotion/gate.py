@@ -23,6 +23,7 @@ from pipelines.train.card_figures import coverage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
@@ -83,6 +84,7 @@ class Evidence:
         segments: columns that the contracts declare as segments.
         more: further checks, such as what came of a shadow's scores.
         hindrance: why the champion can't be compared, though there is one.
+        begun: when the challenger passed for the first time and went into the champion's shadow; freshness is of then.
     """
 
     interval: Interval
@@ -91,6 +93,7 @@ class Evidence:
     segments: Sequence[str] = ()
     more: Sequence[Check] = ()
     hindrance: str = ""
+    begun: datetime | None = None
 
 
 def judge(
@@ -110,7 +113,7 @@ def judge(
     looks = looks_at(window, challenger.version, against, evidence.looks)
     found = [
         checks.held_out(window, tenant.params.promotion.gate),
-        checks.fresh(tenant, window, challenger.target, evidence.interval),
+        checks.fresh(tenant, window, challenger.target, evidence.begun or evidence.interval.as_of),
         checks.leaks(tenant, challenger),
         checks.succession(challenger, champion, withdrawn(evidence.known)),
     ]
@@ -164,6 +167,7 @@ def _measured(
         statistics.calibration(y, ours, task=task, params=params),
         _coverage(tenant, challenger, window, ours),
         *statistics.segments(y, ours, theirs, guess, _segments(window, segments), **shared),
+        *checks.untold(segments, window),
         checks.speed(challenger, window, params),
     ]
     return found
@@ -183,8 +187,8 @@ def _coverage(tenant: Tenant, model: Champion, window: Window, predicted: Floats
     at = np.unique(np.linspace(0, count - 1, min(count, _INTERVAL_ROWS)).astype(np.intp))
     try:
         ends = np.asarray(ask(columns(window.rows.take(at), model.features), coverage=_LEVEL))
-    except InputError:  # learnt from too little to know any
-        return statistics.coverage(None, task=task, params=params)
+    except InputError:
+        return statistics.coverage(float("nan"), task=task, params=params)
     [held] = coverage_of(window.labels[at], predicted[at], {_LEVEL: ends}, task == "binary")
     least = statistics.held_by_chance(predicted[at], ends, params=params) if task == "binary" else None
     return statistics.coverage(held.held.value, task=task, params=params, least=least)

@@ -72,9 +72,10 @@ class Outcomes:
         coded = self.rows["entity_id"].combine_chunks().dictionary_encode()
         return np.asarray(coded.indices.to_numpy(), dtype=np.intp)
 
-    def until(self, instant: datetime) -> Outcomes:
-        """Those of events before an instant."""
-        return Outcomes(self.rows.filter(pc.less(self.rows[EVENT_TIME], pa.scalar(instant, pa.timestamp("us")))))
+    def between(self, start: datetime, end: datetime) -> Outcomes:
+        """Those of events from an instant on, and before another."""
+        at, (first, last) = self.rows[EVENT_TIME], (pa.scalar(one, pa.timestamp("us")) for one in (start, end))
+        return Outcomes(self.rows.filter(pc.and_(pc.greater_equal(at, first), pc.less(at, last))))
 
     def beside(self, other: Outcomes) -> tuple[Outcomes, Floats]:
         """The events that both had said something of, and what the other one had said of them."""

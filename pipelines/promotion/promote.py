@@ -10,7 +10,7 @@ from pipelines.core.errors import NotReady, UnsafeModel
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.promotion.gate import Evidence, Verdict, judge
-from pipelines.promotion.shadow import leave, shadowed
+from pipelines.promotion.shadow import Shadowed, leave, shadowed
 from pipelines.promotion.written import report_of, write_verdict
 from pipelines.registry import marks
 from pipelines.registry.champion import Champion, load_entry, load_version
@@ -102,9 +102,11 @@ def _promote(tenant: Tenant, target: str, interval: Interval, report: Report, ne
         by, why = (version.tags.get(f"{PROMOTED[0]}.{key}", "") for key in ("by", "reason"))
         report.notes.append(f"{target}: version {version.version} of {name} was rejected by {by}: {why}")
         return
-    verdict, evidence, challenger = judged(tenant, target, version, interval, known, waiting.checks, report)
+    verdict, evidence, challenger = judged(tenant, target, version, interval, known, waiting, report)
     if not verdict.passed:
         _say(client, challenger, marks.REFUSED, verdict.reason, report)
+        if standing is not None and any(one.status == "failed" for one in waiting.checks):
+            waiting.refuse(client, challenger, standing)
         leave(client, name, challenger.version)
     elif waiting.begins:
         waiting.begin(client, challenger, interval)
@@ -127,11 +129,12 @@ def judged(
     version: ModelVersion,
     interval: Interval,
     known: list[Entry],
-    more: list[Check],
+    waiting: Shadowed,
     report: Report,
 ) -> tuple[Verdict, dict[str, Any], Champion]:
     """The verdict on a version, written on it; what the ledger keeps of it; and the model."""
     from expectations.contract import load_contracts
+    from feature_repo.definitions import load_definitions
 
     client = connect(tenant)
     challenger = load_version(tenant, target, version)
@@ -145,17 +148,21 @@ def judged(
     if hindrance:
         report.notes.append(f"{target}: {hindrance}")
     ledger, contracts = Ledger(tenant), load_contracts(tenant.contracts_dir)
-    segments = [column.name for one in contracts.values() for column in one.columns if column.segment]
+    entity = load_definitions(tenant, contracts).label(target).entity
+    segments = [
+        column.name for one in contracts.values() if one.entity == entity for column in one.columns if column.segment
+    ]
     evidence = Evidence(
         interval=interval,
         known=known,
         looks=ledger.looks(target),
         segments=list(dict.fromkeys(segments)),
-        more=[*found, *more],
+        more=[*found, *waiting.checks],
         hindrance=hindrance,
+        begun=waiting.begun,
     )
     verdict = judge(tenant, challenger, champion, holdout, evidence)
-    kept = write_verdict(tenant, client, challenger, verdict, interval)
+    kept = write_verdict(tenant, client, challenger, verdict, interval, known[-1].version if known else "")
     if verdict.look is not None:
         ledger.looked(target, verdict.look)
     report.details += [{"target": target, **row} for row in verdict.rows]
@@ -206,6 +213,9 @@ def put_to_work(
         by=by,
     )
     marks.mark(client, challenger.name, challenger.version, PROMOTED[1], why, by)
+    for other in versions_with(client, challenger.name, PROMOTED[0], marks.WAITING):
+        said = f"version {entry.version} was promoted while it waited for a person"
+        marks.mark(client, challenger.name, str(other.version), marks.SUPERSEDED, said)
     leave(client, challenger.name, challenger.version)
     return entry
 

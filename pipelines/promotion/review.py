@@ -51,11 +51,11 @@ def waiting(tenant: Tenant, target: str) -> ModelVersion | None:
 
 
 def questions(tenant: Tenant, targets: Iterable[str]) -> list[Question]:
-    """What is asked of each target that has a version waiting."""
+    """What is asked of each target that has a version waiting, judged while the present champion was in force."""
     found = []
     for target in targets:
-        version = waiting(tenant, target)
-        if version is not None:
+        version, current = waiting(tenant, target), Ledger(tenant).current(target)
+        if version is not None and version.tags.get(marks.STANDING, "") == (current.version if current else ""):
             found.append(_question(tenant, target, version))
     return found
 
@@ -97,15 +97,15 @@ def answer(
             report.notes.append(f"{target}: version {found.version} of {name} is rejected by {person}: {reason}")
             return report
         known = Ledger(tenant).entries(target)
-        against = found.tags.get(marks.AGAINST, "")
-        standing = known[-1].version if known else ""
-        if against and against != standing:
+        then, now = found.tags.get(marks.STANDING, ""), known[-1].version if known else ""
+        if then != now:
             raise NotReady(
-                f"version {found.version} of {name} was judged against version {against}, and {standing or 'none'} is"
-                f" the champion now: run `leadwise promote --tenant {tenant.name} --target {target}` again"
+                f"version {found.version} of {name} was judged while the champion was {_named(then)}, which is"
+                f" {_named(now)} now: run `leadwise promote --tenant {tenant.name} --target {target}` again"
             )
         challenger = load_version(tenant, target, found, found.tags.get(marks.DIGEST))
-        evidence = {"verdict": found.tags.get(marks.ID), "page": found.tags.get(marks.LINK), "review": "human"}
+        told = {"verdict": marks.ID, "page": marks.LINK, "judged": marks.AS_OF}
+        evidence = {"review": "human", **{word: found.tags.get(tag) for word, tag in told.items()}}
         entry = put_to_work(tenant, client, challenger, known, reason, evidence, by=person)
     report.counts[f"{target}: champion"] = entry.version
     report.notes.append(f"{target}: version {entry.version} of {name} is promoted by {person}: {reason}")
@@ -124,6 +124,10 @@ def settle(tenant: Tenant, interval: Interval, answers: Iterable[Mapping[str, An
     hindered: list[LeadwiseError] = []
     for one in answers:
         try:
+            if _past(tenant, one["target"], one["version"], one["approve"]):
+                words = f"version {one['version']} was decided on elsewhere: nothing changed"
+                report.notes.append(f"{one['target']}: {words}")
+                continue
             done = answer(tenant, one["target"], one["approve"], one["reason"], one["version"], one["by"])
         except LeadwiseError as error:
             hindered.append(error)
@@ -137,15 +141,29 @@ def settle(tenant: Tenant, interval: Interval, answers: Iterable[Mapping[str, An
     return report
 
 
+def _named(version: str) -> str:
+    return f"version {version}" if version else "none"
+
+
 def _answered(tenant: Tenant, target: str, version: str, approve: bool, report: Report) -> bool:
     """Whether this very word stands already: a task that runs again changes nothing."""
-    tags = version_of(connect(tenant), tenant.model_name(target), version).tags
+    client, name = connect(tenant), tenant.model_name(target)
+    tags = version_of(client, name, version).tags
     current = Ledger(tenant).current(target)
     done = current is not None and current.version == version if approve else tags.get(PROMOTED[0]) == marks.REJECTED
     if done:
+        if approve and current is not None and tags.get(PROMOTED[0]) != PROMOTED[1]:  # a killed run had not said so
+            marks.mark(client, name, version, PROMOTED[1], current.why, current.by)
         word = "the champion" if approve else "rejected"
         report.notes.append(f"{target}: version {version} is {word} already: nothing changed")
     return done
+
+
+def _past(tenant: Tenant, target: str, version: str, approve: bool) -> bool:
+    """Whether a version that was asked about waits no more; an approved one that is in force is no surprise."""
+    current = Ledger(tenant).current(target)
+    word = version_of(connect(tenant), tenant.model_name(target), version).tags.get(PROMOTED[0])
+    return word != marks.WAITING and not (approve and current is not None and current.version == version)
 
 
 def _waiting(tenant: Tenant, target: str, version: str | None) -> ModelVersion:

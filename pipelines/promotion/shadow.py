@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SINCE = "shadow.since"
 """Tag of a version: the instant, ISO, from which it is scored beside the champion."""
 
+REFUSED_BY = "shadow.refused"
+"""Tag of a version: the champion in whose shadow it fell short."""
+
 
 @dataclass(frozen=True)
 class Shadowed:
@@ -32,12 +35,18 @@ class Shadowed:
         note: why nothing is judged today; empty where something is.
         begins: how long it has to be scored beside the champion once it passed; empty where it has not to.
         checks: on what came of its scores.
+        begun: when that time began.
     """
 
     version: ModelVersion
     note: str = ""
     begins: str = ""
     checks: list[Check] = field(default_factory=list)
+    begun: datetime | None = None
+
+    def refuse(self, client: MlflowClient, challenger: Champion, champion: str) -> None:
+        """Remember that it fell short in this champion's shadow: it gets no second one."""
+        client.set_model_version_tag(challenger.name, challenger.version, REFUSED_BY, champion)
 
     def begin(self, client: MlflowClient, challenger: Champion, interval: Interval) -> None:
         """Let `score` score the challenger from now on."""
@@ -60,6 +69,9 @@ def shadowed(tenant: Tenant, target: str, challenger: ModelVersion, interval: In
         inside = None
     if days == 0 or current is None or str(challenger.version) == current.version:
         return Shadowed(challenger)
+    if challenger.tags.get(REFUSED_BY) == current.version:
+        words = f"version {challenger.version} fell short in the shadow of champion {current.version}"
+        return Shadowed(challenger, note=f"{words}, and is not judged again while that one stands")
     if inside is None:
         return Shadowed(challenger, begins=f"{days} days beside champion {current.version} come first")
     begun = datetime.fromisoformat(inside.tags[SINCE])
@@ -68,7 +80,8 @@ def shadowed(tenant: Tenant, target: str, challenger: ModelVersion, interval: In
     if interval.as_of < ends:
         words = f"version {inside.version} is scored in the champion's shadow until {ends:%Y-%m-%d}"
         return Shadowed(challenger, note=f"{words}, when the outcomes of its {days} days are known")
-    return Shadowed(inside, checks=[_outcome(tenant, target, str(inside.version), current.version, interval)])
+    found = _outcome(tenant, target, str(inside.version), current.version, interval)
+    return Shadowed(inside, checks=[found], begun=begun)
 
 
 def leave(client: MlflowClient, name: str, version: str) -> None:

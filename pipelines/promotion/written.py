@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.deliver.files import replacing
 from pipelines.promotion.page import page
-from pipelines.registry.marks import AGAINST, AS_OF, DIGEST, GATE, ID, LINK, LONGEST, LOOKS, REASON
+from pipelines.registry.marks import (
+    AGAINST,
+    AS_OF,
+    CHECK,
+    DIGEST,
+    GATE,
+    ID,
+    LINK,
+    LONGEST,
+    LOOKS,
+    REASON,
+    STANDING,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,9 +35,11 @@ _FOLDER = "verdict"
 
 
 def write_verdict(
-    tenant: Tenant, client: MlflowClient, challenger: Champion, verdict: Verdict, interval: Interval
+    tenant: Tenant, client: MlflowClient, challenger: Champion, verdict: Verdict, interval: Interval, standing: str
 ) -> dict[str, Any]:
     """Put a verdict on its version and run, and its page among the tenant's reports; the verdict's tag is the last.
+
+    `standing` is the version in force while it was judged, empty where there was none.
 
     Returns:
         What the ledger keeps of it: its id, where its page is, and every check's outcome.
@@ -47,13 +61,16 @@ def write_verdict(
         draft.write_text(html, encoding="utf-8")
     experiment = client.get_run(challenger.run_id).info.experiment_id
     link = f"[Verdict](#/experiments/{experiment}/runs/{challenger.run_id}/artifacts/{path}/verdict.html)"
-    tags = {f"gate.check {one.name}": _told(one.status, one.said, one.figures) for one in verdict.checks}
+    tags = {f"{CHECK}{one.name}": _told(one.status, one.said, one.figures) for one in verdict.checks}
+    for stale in [key for key in challenger.tags if key.startswith(CHECK) and key not in tags]:
+        client.delete_model_version_tag(challenger.name, challenger.version, stale)
     tags |= {
         LINK: link,
         ID: verdict.id,
         DIGEST: challenger.digest,
         AGAINST: verdict.against or "",
         AS_OF: interval.as_of.isoformat(),
+        STANDING: standing,
         REASON: verdict.reason[:LONGEST],
         LOOKS: str(verdict.looks),
         GATE: "passed" if verdict.passed else "failed",
@@ -64,6 +81,7 @@ def write_verdict(
         "verdict": verdict.id,
         "page": f"runs:/{challenger.run_id}/{path}/verdict.html",
         "against": verdict.against,
+        "judged": interval.as_of.isoformat(),
         "looks": verdict.looks,
         "checks": {one.name: one.status for one in verdict.checks},
     }
@@ -77,4 +95,4 @@ def report_of(tenant: Tenant, target: str, interval: Interval) -> Path:
 def _told(status: str, said: str, figures: Any) -> str:
     """A check as a tag: status, sentence and numbers, as far as they fit."""
     whole = json.dumps({"status": status, "said": said, **figures}, default=str)
-    return whole if len(whole) <= LONGEST else json.dumps({"status": status, "said": said})[:LONGEST]
+    return whole if len(whole) <= LONGEST else json.dumps({"status": status, "said": said[: LONGEST // 2]})

@@ -154,13 +154,17 @@ def ruling(known: Sequence[Entry], as_of: datetime | None) -> Entry:
 
 
 def withdrawn(known: Sequence[Entry]) -> dict[str, Entry]:
-    """Versions that a rollback to an earlier one took out of work, and nobody put back, with that decision."""
+    """Versions that a rollback took out of work, and nobody put back, with that decision.
+
+    One to a version that had been in force before the other, or never: going forward again takes nothing back.
+    """
     found: dict[str, Entry] = {}
     first: dict[str, int] = {}
     for entry in known:
         first.setdefault(entry.version, entry.seq)
         left = entry.previous
-        if entry.action == "rollback" and left is not None and first[entry.version] < first[left]:
+        earlier = left is not None and first[entry.version] < first[left]
+        if entry.action == "rollback" and left is not None and (earlier or first[entry.version] == entry.seq):
             found[left] = entry
         found.pop(entry.version, None)
     return found

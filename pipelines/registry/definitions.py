@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pipelines.core.errors import NotReady
 from pipelines.registry.runs import Run, runs
 from pipelines.registry.standing import in_force
 from pipelines.registry.tracking import connect, reached, version_of
@@ -86,8 +88,11 @@ def champions(tenant: Tenant) -> dict[str, ModelVersion]:
     found = in_force(tenant)
     if not found or not reached(tenant):
         return {}
-    client = connect(tenant)
-    return {target: version_of(client, tenant.model_name(target), entry.version) for target, entry in found.items()}
+    client, versions = connect(tenant), {}
+    for target, entry in found.items():
+        with suppress(NotReady):  # it is gone from MLflow, and status says so
+            versions[target] = version_of(client, tenant.model_name(target), entry.version)
+    return versions
 
 
 def missing(version: ModelVersion, definitions: Definitions, target: str) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.core.errors import ConfigError, NotReady
+from pipelines.core.errors import Busy, ConfigError, NotReady
 from pipelines.core.report import Report
 from pipelines.registry.champion import load_version, withdrawn
 from pipelines.registry.ledger import Ledger
 from pipelines.registry.loading import verify
 from pipelines.registry.marks import TAKEN_BACK, mark
-from pipelines.registry.standing import decide, mend, show_again, standing
+from pipelines.registry.standing import decide, exists, mend, show_again, standing
 from pipelines.registry.tracking import PROMOTED, connect, version_link, version_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ def history(tenant: Tenant, target: str | None = None, at: datetime | None = Non
 
 
 def rollback(
-    tenant: Tenant, target: str, reason: str, to: str | None = None, by: str | None = None, evidence: object = None
+    tenant: Tenant,
+    target: str,
+    reason: str,
+    to: str | None = None,
+    by: str | None = None,
+    evidence: object = None,
+    seen: int | None = None,
 ) -> Report:
     """Put an earlier version back to work: its row in the ledger, then the alias.
 
@@ -55,6 +61,7 @@ def rollback(
             present one puts an alias back that was moved by hand. A version that never was in force may be named too.
         by: who; None is who runs this process.
         evidence: what it rests on, JSON-ready.
+        seen: number of the decision that is taken back; None is the present one, whichever it is.
 
     Raises:
         NotReady: there is no earlier version, or no such version.
@@ -69,7 +76,9 @@ def rollback(
     report.notes += [said for said in mend(tenant, [target]) if "cut short" in said]
     known = Ledger(tenant).entries(target)
     current = known[-1] if known else None
-    version = to or _before(tenant, target, known)
+    if seen is not None and (current is None or current.seq != seen):
+        raise Busy(f"somebody decided on '{target}' of tenant '{tenant.name}' meanwhile: nothing was changed")
+    version = str(version_of(client, name, to).version) if to else _before(tenant, target, known)
     if current is not None and version == current.version:
         report.counts[f"{target}: champion"] = version
         if standing(tenant, target, client).alias == version:
@@ -96,7 +105,7 @@ def rollback(
         evidence={} if evidence is None else {"evidence": evidence},
         by=by,
     )
-    if entry.previous:
+    if entry.previous in withdrawn([*known, entry]) and exists(client, name, entry.previous):
         mark(client, name, entry.previous, TAKEN_BACK, reason, entry.by)
     mark(client, name, version, PROMOTED[1], reason, entry.by)
     report.counts[f"{target}: champion"] = version

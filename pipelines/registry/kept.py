@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.registry.runs import runs
+from pipelines.registry.standing import in_force
 
 if TYPE_CHECKING:
     from pipelines.core.tenant import Tenant
-    from pipelines.registry.runs import Run
+    from pipelines.registry.standing import in_force
+from pipelines.registry.runs import Run
 
 _PARAM = "snapshot."
 
@@ -18,10 +20,10 @@ _PARAM = "snapshot."
 def kept_runs(tenant: Tenant) -> list[Run]:
     """Runs that can be reproduced after `expire`.
 
-    Of each target: those whose version bears an alias, the newest `retention.keep_runs`, and all that were trained as
-    of at most `retention.keep_days` before the newest.
+    Of each target: those whose version is in force or bears an alias, the newest `retention.keep_runs`, and all that
+    were trained as of at most `retention.keep_days` before the newest.
     """
-    limits = tenant.params.retention
+    limits, ruling = tenant.params.retention, {(target, entry.version) for target, entry in in_force(tenant).items()}
     by_target: dict[str, list[Run]] = defaultdict(list)
     for run in runs(tenant):
         by_target[run.target].append(run)
@@ -31,7 +33,7 @@ def kept_runs(tenant: Tenant) -> list[Run]:
         edge = max(dated) - timedelta(days=limits.keep_days) if dated else None
         for place, run in enumerate(several):
             recent = edge is not None and bool(run.as_of) and datetime.fromisoformat(run.as_of) >= edge
-            if run.aliases or place < limits.keep_runs or recent:
+            if run.aliases or (run.target, run.version) in ruling or place < limits.keep_runs or recent:
                 found.append(run)
     return found
 

@@ -11,14 +11,23 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 WAITING, REFUSED, SHADOWED, REJECTED, TAKEN_BACK = "waiting", "refused", "shadow", "rejected", "taken back"
-"""What a version may be beside promoted: values of the tag `PROMOTED`. A person rejects, the gate refuses."""
+SUPERSEDED = "superseded"
+"""What a version may be beside promoted: values of the tag `PROMOTED`. A person rejects, the gate refuses; one that
+waited for a person when another was promoted is superseded."""
 
 GATE, DIGEST, AGAINST, AS_OF = "gate", "gate.digest", "gate.against", "gate.as_of"
-"""Tags of a judged version: the verdict, and what it is valid for: these files, that champion, judged as of then."""
+STANDING = "gate.standing"
+"""Tags of a judged version: the verdict, and what it is valid for: these files, compared with that one, judged as of
+then, while that version (or none) was in force."""
+
+CHECK = "gate.check "
+"""How the tags of single checks begin."""
 
 LINK, ID, REASON, LOOKS = "gate.page", "gate.id", "gate.reason", "gate.looks"
-LONGEST = 4_500
-"""Characters of a tag that MLflow is given."""
+LONGEST = 4_000
+"""Characters of a tag or a sentence that MLflow is given."""
+
+_DESCRIPTION = 5_000  # characters that MLflow's column takes
 
 
 def mark(client: MlflowClient, name: str, version: str, word: str, reason: str, by: str | None = None) -> None:
@@ -40,5 +49,5 @@ def mark(client: MlflowClient, name: str, version: str, word: str, reason: str, 
         client.set_model_version_tag(name, version, f"{tag}.at", utc_now().isoformat(timespec="seconds"))
     said = f"{word.capitalize()}{f' by {by}' if by else ''}: {reason}."
     links = "\n\n".join(filter(None, (tags.get(CARD_LINK, ""), tags.get(LINK, ""))))
-    client.update_model_version(name, version, description=f"{said}\n\n{links}".strip())
+    client.update_model_version(name, version, description=f"{said[:LONGEST]}\n\n{links}".strip()[:_DESCRIPTION])
     client.set_model_version_tag(name, version, tag, word)

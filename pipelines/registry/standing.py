@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core import origin
+from pipelines.core.errors import NotReady
 from pipelines.registry.ledger import Ledger, entry_of
-from pipelines.registry.tracking import CHAMPION, connect, reached
+from pipelines.registry.tracking import CHAMPION, connect, reached, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,7 +100,13 @@ def mend(tenant: Tenant, targets: Iterable[str]) -> list[str]:
     for target in targets:
         found = standing(tenant, target)
         if found.unfinished and found.entry is not None:
-            _show(connect(tenant), tenant.model_name(target), found.entry)
+            if not exists(connect(tenant), tenant.model_name(target), found.entry.version):
+                told.append(
+                    f"'{target}': MLflow has no version {found.entry.version}, which the ledger knows as champion: put"
+                    f" another one to work with `leadwise rollback --tenant {tenant.name} --target {target} --to …`"
+                )
+                continue
+            show_again(tenant, found.entry)
             told.append(f"'{target}': the alias of version {found.entry.version} was moved, which had been cut short")
         elif said := found.problem(tenant):
             told.append(said)
@@ -140,7 +147,7 @@ def decide(
         target, known, version, action, by=by or who(), why=why, digest=digest, as_of=as_of, evidence=evidence
     )
     entry = Ledger(tenant).append(made)
-    _show(connect(tenant), tenant.model_name(target), entry)
+    _show(tenant, entry)
     return entry
 
 
@@ -157,13 +164,27 @@ def who() -> str:
 
 def show_again(tenant: Tenant, entry: Entry) -> None:
     """Put the alias back to the decision in force."""
-    _show(connect(tenant), tenant.model_name(entry.target), entry)
+    _show(tenant, entry)
 
 
-def _show(client: MlflowClient, name: str, entry: Entry) -> None:
-    """Move the alias, then say for which decision: whoever was slower than a later one does not hide it."""
-    client.set_registered_model_alias(name, CHAMPION, entry.version)
-    client.set_registered_model_tag(name, SHOWN, str(entry.seq))
+def _show(tenant: Tenant, entry: Entry) -> None:
+    """Move the alias, then say for which decision; again where a later one was made meanwhile, so that it is shown."""
+    client, name, ledger = connect(tenant), tenant.model_name(entry.target), Ledger(tenant)
+    shown: Entry | None = entry
+    while shown is not None:
+        client.set_registered_model_alias(name, CHAMPION, shown.version)
+        client.set_registered_model_tag(name, SHOWN, str(shown.seq))
+        now = ledger.current(entry.target)
+        shown = now if now is not None and now.seq > shown.seq else None
+
+
+def exists(client: MlflowClient, name: str, version: str) -> bool:
+    """Whether MLflow still has that version of a registered model."""
+    try:
+        version_of(client, name, version)
+    except NotReady:
+        return False
+    return True
 
 
 def _shown(client: MlflowClient, name: str) -> tuple[str | None, int]:

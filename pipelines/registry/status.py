@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pipelines.core.errors import NotReady
 from pipelines.registry.marks import WAITING
 from pipelines.registry.standing import standing
 from pipelines.registry.tracking import (
@@ -43,7 +44,14 @@ def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
     for target in tenant.target():
         state = standing(tenant, target, client)
         name, entry = tenant.model_name(target), state.entry
-        version = by_alias(client, name, CHALLENGER) if entry is None else version_of(client, name, entry.version)
+        problem, version = state.problem(tenant), None
+        if entry is not None:
+            try:
+                version = version_of(client, name, entry.version)
+            except NotReady as error:
+                problem = f"'{target}': {error}"
+        if version is None:  # what there is instead
+            version = by_alias(client, name, CHALLENGER)
         if version is None:
             continue
         shadow = by_alias(client, name, SHADOW)
@@ -51,10 +59,10 @@ def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
         found[target] = {
             "name": name,
             "version": str(version.version),
-            "alias": CHALLENGER if entry is None else CHAMPION,
+            "alias": CHAMPION if entry is not None and str(version.version) == entry.version else CHALLENGER,
             **_of(version.tags),
             "production": None if entry is None else {"since": entry.at.isoformat(), "by": entry.by, "why": entry.why},
-            "problem": state.problem(tenant),
+            "problem": problem,
             "waiting": str(max(int(one.version) for one in asked)) if asked else None,
             "shadow": None if shadow is None else str(shadow.version),
         }

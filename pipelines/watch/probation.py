@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.alarm import Alarm, alarm
-from pipelines.core.errors import NotReady
+from pipelines.core.errors import Busy, LeadwiseError, NotReady, StoreUnreachable, UnsafeModel
 from pipelines.promotion.outcomes import Outcomes, outcomes
 from pipelines.registry.history import rollback
 from pipelines.registry.ledger import Ledger
@@ -42,18 +42,26 @@ def probation(
 ) -> None:
     """Hold what each fresh champion said against what came of it, and take it back where it falls short.
 
-    On probation is who was promoted on what was known at most `promotion.watch.fresh_days` before its scores. What is
+    On probation is a champion for `promotion.watch.fresh_days` from the instant as of which it was judged. What is
     looked at is every matured outcome since, at each run again: the alarm allows for that. A champion that was put back
     by a rollback is on none: there is nothing to go back to that did better.
     """
     for target in targets:
         entry = Ledger(tenant).current(target)
-        if entry is None or entry.action != "promote" or entry.as_of > interval.as_of.isoformat():
+        if entry is None or entry.action != "promote" or began(entry) > interval.as_of:
             continue
-        found = matured_since(tenant, lake, contracts, definitions, entry, interval)
-        if not len(found):
+        try:
+            found = matured_since(tenant, lake, contracts, definitions, entry, interval)
+            if not len(found):
+                continue
+            state = judged(tenant, entry, found)
+        except (StoreUnreachable, Busy):
+            raise
+        except LeadwiseError as error:  # drift, and the other targets, are looked at all the same
+            _alert(
+                f"'{target}': version {entry.version} can't be held against what came of its scores: {error}", report
+            )
             continue
-        state = judged(tenant, entry, found)
         report.details.append({"target": target, "probation": f"v{entry.version}", **state.figures})
         if state.raised:
             _take_back(tenant, entry, state, report)
@@ -71,8 +79,13 @@ def matured_since(
 ) -> Outcomes:
     """The matured outcomes of a champion's first `promotion.watch.fresh_days`."""
     every = outcomes(tenant, lake, contracts, definitions, entry.target, entry.version, interval)
-    ends = datetime.fromisoformat(entry.as_of) + timedelta(days=tenant.params.promotion.watch.fresh_days)
-    return every.until(ends)
+    begins = began(entry)
+    return every.between(begins, begins + timedelta(days=tenant.params.promotion.watch.fresh_days))
+
+
+def began(entry: Entry) -> datetime:
+    """The instant as of which a champion was judged for the last time: from then on it is on probation."""
+    return datetime.fromisoformat(str(entry.evidence.get("judged") or entry.as_of))
 
 
 def judged(tenant: Tenant, entry: Entry, found: Outcomes) -> Alarm:
@@ -107,15 +120,20 @@ def _reference(tenant: Tenant, entry: Entry) -> tuple[Floats, Floats]:
 def _take_back(tenant: Tenant, entry: Entry, state: Alarm, report: Report) -> None:
     """Roll back, and say so where people look."""
     try:
-        done = rollback(tenant, entry.target, state.said, by=f"monitor ({who()})", evidence=dict(state.figures))
-    except NotReady as error:
-        said = (
-            f"ALERT: '{entry.target}': version {entry.version} falls short and stays, for want of another: {state.said}"
-        )
-        report.notes += [said, str(error)]
+        by = f"monitor ({who()})"
+        done = rollback(tenant, entry.target, state.said, by=by, evidence=dict(state.figures), seen=entry.seq)
+    except Busy as error:  # somebody was faster: the next run looks at what is in force then
+        report.notes.append(str(error))
+    except (NotReady, UnsafeModel) as error:
+        words = "falls short and stays, since no other can be put back"
+        _alert(f"'{entry.target}': version {entry.version} {words}: {state.said} ({error})", report)
     else:
-        said = f"ALERT: '{entry.target}': version {entry.version} was taken back: {state.said}"
-        report.notes += [said, *done.notes]
+        _alert(f"'{entry.target}': version {entry.version} was taken back: {state.said}", report)
+        report.notes += done.notes
         report.links |= done.links
+
+
+def _alert(said: str, report: Report) -> None:
+    report.notes.append(f"ALERT: {said}")
     report.counts["alerts"] = int(report.counts.get("alerts", 0)) + 1
-    log.error("%s", said)
+    log.error("ALERT: %s", said)

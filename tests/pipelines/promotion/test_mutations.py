@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.core.report import Report
 from pipelines.core.tenant import Tenant
+from pipelines.promotion import checks
 from pipelines.promotion.promote import promote
 from pipelines.registry.champion import Champion
 from pipelines.registry.ledger import Ledger
@@ -19,10 +20,11 @@ from tests.gates import easy, gated
 from tests.pipelines.registry.conftest import Recorder, training_set
 
 ROWS = 1500
+UNTOLD = checks.untold
 Judged = Callable[[Champion, Any], Any]
 
 
-def checks(tenant: Tenant, version: str) -> dict[str, str]:
+def statuses(tenant: Tenant, version: str) -> dict[str, str]:
     told = connect(tenant).get_model_version("demo.conversion", version).tags
     found = {name: value for name, value in told.items() if name.startswith("gate.check ")}
     return {name.removeprefix("gate.check "): json.loads(value)["status"] for name, value in found.items()}
@@ -31,7 +33,7 @@ def checks(tenant: Tenant, version: str) -> dict[str, str]:
 def refused(tenant: Tenant, report: Report, version: str, *names: str) -> None:
     """The version failed these checks, at least, and nothing else happened."""
     assert f"version {version} of demo.conversion is refused" in report.notes[0]
-    assert {name for name, status in checks(tenant, version).items() if status == "failed"} >= set(names)
+    assert {name for name, status in statuses(tenant, version).items() if status == "failed"} >= set(names)
     assert version not in {entry.version for entry in Ledger(tenant).entries("conversion")}
 
 
@@ -81,6 +83,17 @@ def test_a_window_that_the_champion_learnt_from_as_a_whole(tenant: Tenant, recor
     assert len(Ledger(tenant).looks("conversion")) == 1  # there was nothing to look at
 
 
+def test_a_declared_segment_that_the_rows_do_not_tell(tenant: Tenant, recorder: Recorder, monkeypatch) -> None:
+    recorder(training_set(ROWS), only="linear")
+    monkeypatch.setattr("pipelines.promotion.checks.untold", UNTOLD)
+    report = promote(easy(tenant), tenant.whole_run)
+    refused(tenant, report, "1", "segment state", "segment carrier")
+    assert (
+        "column 'state' is declared as a segment by a contract, and no feature of that name tells it"
+        in (report.notes[0])
+    )
+
+
 def test_one_that_is_slightly_worse(tenant: Tenant, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same model with its log odds two per cent too large."""
     recorder(training_set(ROWS), only="linear")
@@ -89,4 +102,4 @@ def test_one_that_is_slightly_worse(tenant: Tenant, recorder: Recorder, monkeypa
     saying(monkeypatch, lambda p: 1 / (1 + ((1 - p) / p) ** 1.02), version="2")
     report = promote(gated(tenant, calibration=1.0, coverage=0.95), tenant.whole_run)
     refused(tenant, report, "2", "log loss", "reproduction")
-    assert checks(tenant, "2")["AUC"] == "passed"
+    assert statuses(tenant, "2")["AUC"] == "passed"

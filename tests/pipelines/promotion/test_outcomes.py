@@ -65,7 +65,7 @@ def test_the_grace_is_a_parameter_and_time_stands_in_order(world: World) -> None
     told = found(none, now)
     assert len(told) > len(found(world, now)) == 0
     assert (np.diff(told.blocks) >= 0).all()
-    assert len(told.until(BEGIN + timedelta(days=1))) == 6
+    assert len(told.between(BEGIN, BEGIN + timedelta(days=1))) == 6
     assert len(set(told.clusters.tolist())) == len(set(told.rows["entity_id"].to_pylist()))
 
 

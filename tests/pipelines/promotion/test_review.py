@@ -96,9 +96,21 @@ def test_what_was_judged_against_another_champion_is_judged_again(asking: Tenant
     answer(asking, TARGET, True, "second")
     challenged(asking, recorder, "d3")
     rollback(asking, TARGET, "opt-outs doubled")
-    with pytest.raises(NotReady, match="was judged against version 2, and 1 is the champion now: run"):
+    with pytest.raises(NotReady, match="was judged while the champion was version 2, which is version 1 now: run"):
         answer(asking, TARGET, True, "third")
     assert load_champion(asking, TARGET).version == "1"
+
+
+def test_of_two_that_waited_the_other_is_superseded(asking: Tenant, recorder: Recorder) -> None:
+    challenged(asking, recorder)
+    challenged(asking, recorder, "d2")
+    answer(asking, TARGET, True, "the newer one")
+    assert load_champion(asking, TARGET).version == "2"
+    assert tags(asking, "1")["promotion"] == "superseded"
+    assert questions(asking, asking.target()) == []
+    late = {"target": TARGET, "version": "1", "approve": True, "reason": "late", "by": "ana"}
+    assert "was decided on elsewhere: nothing changed" in settle(asking, asking.whole_run, [late]).notes[0]
+    assert load_champion(asking, TARGET).version == "2"
 
 
 def test_words_without_a_reason_or_a_question_are_refused(asking: Tenant, recorder: Recorder) -> None:

@@ -63,6 +63,15 @@ def test_its_scores_are_kept_apart_and_replaced_when_scored_again(world: World) 
     assert not world.lake.exists("deliver.scores")
 
 
+def test_a_shadow_that_cannot_be_scored_holds_up_nothing(world: World) -> None:
+    file = max(world.tenant.settings.mlflow_dir.rglob("MLmodel"), key=lambda one: one.stat().st_mtime)
+    file.unlink()
+    spine = pa.table({"guest_id": ["g1"], "event_time": pa.array([BEGIN], pa.timestamp("us"))})
+    score_shadows(world.tenant, INTERVAL, world.lake, world.definitions, spine, report := Report("score", "demo"))
+    assert "'conversion': the shadow was not scored: " in report.notes[0]
+    assert not world.lake.exists(SHADOW_TABLE)
+
+
 def test_until_its_outcomes_are_known_it_waits_and_later_ones_with_it(world: World) -> None:
     write(world.tenant, visits(502))
     train(world.tenant, INTERVAL)
@@ -78,7 +87,8 @@ def test_what_came_of_its_scores_decides_with_the_gate(world: World, good: bool)
     world.said(DAYS, "1", chances if not good else opposite(chances))
     world.said(DAYS, "2", chances if good else opposite(chances), shadow=True)
     world.came(DAYS, A_DAY, chances)
-    report = promote(gated(world.tenant, loss={"tolerance": 0.05, "gain": None}), world.until(ENDS))
+    shipped = gated(world.tenant, loss={"tolerance": 0.05, "gain": None}, fresh_days=2)  # of when it went in
+    report = promote(shipped, world.until(ENDS))
     told = connect(world.tenant).get_model_version("demo.conversion", "2").tags
     check = json.loads(told["gate.check shadow"])
     assert check["rows"] == DAYS * A_DAY
@@ -86,6 +96,8 @@ def test_what_came_of_its_scores_decides_with_the_gate(world: World, good: bool)
     assert load_champion(world.tenant, TARGET).version == ("2" if good else "1")
     assert ("promoted" if good else "is refused") in report.notes[0]
     assert inside(world) is None
+    again = promote(shipped, world.until(ENDS + 1)).notes[0]
+    assert ("is the champion already" if good else "fell short in the shadow of champion 1") in again
 
 
 def test_a_shadow_without_any_outcome_has_failed(world: World) -> None:

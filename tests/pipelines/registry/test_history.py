@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from pipelines.core.errors import ConfigError, NotReady, UnsafeModel
+from pipelines.core.errors import Busy, ConfigError, NotReady, UnsafeModel
 from pipelines.core.tenant import Tenant
 from pipelines.promotion.promote import promote
 from pipelines.registry import standing as module
-from pipelines.registry.champion import load_champion, load_version
+from pipelines.registry.champion import load_champion, load_version, withdrawn
 from pipelines.registry.history import history, rollback
 from pipelines.registry.ledger import Ledger
 from pipelines.registry.standing import mend, standing
@@ -86,6 +86,35 @@ def test_the_same_again_changes_nothing(tenant: Tenant) -> None:
     assert (versions(tenant), alias(tenant)) == (["1", "2", "3", "1"], "1")
 
 
+def test_a_number_may_be_written_otherwise(tenant: Tenant) -> None:
+    rollback(tenant, TARGET, "opt-outs doubled", to="01")
+    assert (versions(tenant), alias(tenant)) == (["1", "2", "3", "1"], "1")
+    assert standing(tenant, TARGET).problem(tenant) is None
+
+
+def test_whoever_means_a_decision_that_is_no_longer_in_force_changes_nothing(tenant: Tenant) -> None:
+    with pytest.raises(Busy, match="somebody decided on 'conversion' of tenant 'demo' meanwhile"):
+        rollback(tenant, TARGET, "for what version 2 did", seen=2)
+    assert versions(tenant) == ["1", "2", "3"]
+
+
+def test_one_that_was_left_for_a_version_that_never_ruled_is_taken_back(tenant: Tenant, recorder: Recorder) -> None:
+    recorder(training_set(600, seed=9), digest="d9", only="linear")
+    rollback(tenant, TARGET, "the newest one", to="4")
+    assert set(withdrawn(Ledger(tenant).entries(TARGET))) == {"3"}
+    rollback(tenant, TARGET, "the one we know", to="2")
+    assert set(withdrawn(Ledger(tenant).entries(TARGET))) == {"3", "4"}
+
+
+def test_a_version_that_mlflow_lost_is_a_sentence_and_rollback_the_way_out(tenant: Tenant) -> None:
+    connect(tenant).delete_model_version(NAME, "3")
+    assert "has no version 3 in MLflow" in model_status(tenant)[TARGET]["problem"]
+    with pytest.raises(NotReady, match="has no version 3 in MLflow"):
+        load_champion(tenant, TARGET)
+    rollback(tenant, TARGET, "MLflow lost it", to="2")
+    assert load_champion(tenant, TARGET).version == "2"
+
+
 def test_bad_words_are_one_sentence(tenant: Tenant) -> None:
     with pytest.raises(ConfigError, match="needs a reason"):
         rollback(tenant, TARGET, " ")
@@ -136,9 +165,9 @@ def test_a_move_that_was_cut_short_is_ended_by_whoever_comes_next(tenant: Tenant
     class KilledError(BaseException):
         pass
 
-    def dies(client, name, entry) -> None:
+    def dies(tenant, entry) -> None:
         if lost == "tag":
-            client.set_registered_model_alias(name, CHAMPION, entry.version)
+            move(tenant, entry.version)
         raise KilledError
 
     with monkeypatch.context() as patch:
