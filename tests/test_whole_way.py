@@ -125,8 +125,10 @@ def test_status_has_the_promised_shape(ran: Ran) -> None:
         model = state["models"][target]
         assert set(model) == {
             "name", "version", "alias", "task", "metrics", "train_rows", CENTRES[task], "holdout_rows",
-            "data_snapshots",
+            "data_snapshots", "production", "problem", "waiting", "shadow",
         }  # fmt: skip
+        assert (model["problem"], model["waiting"], model["shadow"]) == (None, None, None)
+        assert (model["production"] is None) == (model["alias"] == "challenger")
         assert model["task"] == task
         assert set(model["metrics"]) == MEASURES[task]
         if target == "conversion":

@@ -133,9 +133,6 @@ def judged(
     report: Report,
 ) -> tuple[Verdict, dict[str, Any], Champion]:
     """The verdict on a version, written on it; what the ledger keeps of it; and the model."""
-    from expectations.contract import load_contracts
-    from feature_repo.definitions import load_definitions
-
     client = connect(tenant)
     challenger = load_version(tenant, target, version)
     holdout = run_table(challenger.tracking_uri, challenger.run_id, HOLDOUT)
@@ -147,16 +144,12 @@ def judged(
     champion, hindrance, found = _champion(tenant, known, challenger, holdout.schema.names)
     if hindrance:
         report.notes.append(f"{target}: {hindrance}")
-    ledger, contracts = Ledger(tenant), load_contracts(tenant.contracts_dir)
-    entity = load_definitions(tenant, contracts).label(target).entity
-    segments = [
-        column.name for one in contracts.values() if one.entity == entity for column in one.columns if column.segment
-    ]
+    ledger = Ledger(tenant)
     evidence = Evidence(
         interval=interval,
         known=known,
         looks=ledger.looks(target),
-        segments=list(dict.fromkeys(segments)),
+        segments=declared(tenant, target),
         more=[*found, *waiting.checks],
         hindrance=hindrance,
         begun=waiting.begun,
@@ -168,6 +161,17 @@ def judged(
     report.details += [{"target": target, **row} for row in verdict.rows]
     report.links[f"verdict of {target}"] = str(report_of(tenant, target, interval).relative_to(tenant.home))
     return verdict, kept, challenger
+
+
+def declared(tenant: Tenant, target: str) -> list[str]:
+    """The columns that contracts of the target's entity declare as segments."""
+    from expectations.contract import load_contracts
+    from feature_repo.definitions import load_definitions
+
+    contracts = load_contracts(tenant.contracts_dir)
+    entity = load_definitions(tenant, contracts).label(target).entity
+    mine = [one for one in contracts.values() if one.entity == entity]
+    return list(dict.fromkeys(column.name for one in mine for column in one.columns if column.segment))
 
 
 def _champion(

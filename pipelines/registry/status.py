@@ -22,6 +22,9 @@ from pipelines.registry.tracking import (
 )
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
     from pipelines.core.tenant import Tenant
 
 METRICS = {"binary": ("auc", "logloss", "ece", "base_rate"), "regression": ("spearman", "rmse", "mae", "mean")}
@@ -44,14 +47,14 @@ def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
     for target in tenant.target():
         state = standing(tenant, target, client)
         name, entry = tenant.model_name(target), state.entry
-        problem, version = state.problem(tenant), None
+        problem, version, gone = state.problem(tenant), None, False
         if entry is not None:
             try:
                 version = version_of(client, name, entry.version)
             except NotReady as error:
-                problem = f"'{target}': {error}"
+                problem, gone = f"'{target}': {error}", True
         if version is None:  # what there is instead
-            version = by_alias(client, name, CHALLENGER)
+            version = by_alias(client, name, CHALLENGER) or (_newest(client, name) if gone else None)
         if version is None:
             continue
         shadow = by_alias(client, name, SHADOW)
@@ -59,7 +62,7 @@ def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
         found[target] = {
             "name": name,
             "version": str(version.version),
-            "alias": CHAMPION if entry is not None and str(version.version) == entry.version else CHALLENGER,
+            "alias": "" if gone else CHALLENGER if entry is None else CHAMPION,
             **_of(version.tags),
             "production": None if entry is None else {"since": entry.at.isoformat(), "by": entry.by, "why": entry.why},
             "problem": problem,
@@ -67,6 +70,12 @@ def model_status(tenant: Tenant) -> dict[str, dict[str, Any]]:
             "shadow": None if shadow is None else str(shadow.version),
         }
     return found
+
+
+def _newest(client: MlflowClient, name: str) -> ModelVersion | None:
+    """The newest version that MLflow has."""
+    found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
+    return max(found, key=lambda one: int(one.version), default=None)
 
 
 def _of(tags: dict[str, str]) -> dict[str, Any]:
