@@ -32,7 +32,7 @@ DEMO = {
     "tenants": {
         "demo": {
             "run": {"start": "2026-01-01", "end": "2026-02-10", "dates": ["2026-02-08"]},
-            "simulate": {"leads": 900, "days": 40},
+            "simulate": {"leads": 2500, "days": 40},
         }
     },
 }
