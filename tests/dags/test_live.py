@@ -275,14 +275,6 @@ def test_a_person_decides_in_airflow_and_the_ledger_says_who_and_why(live: Livin
 
     live.trigger("asked_ingest", conf={"from": LAST_DAYS[0], "to": LAST_DAYS[1]})
     for question in until(lambda: questions(live), 300, "a question on the next day"):
-        decide(live, question, "Reject", " ")
-    run = live.runs("asked_train")[-1]["dag_run_id"]
-    assert live.run_ends("asked_train", run) == "failed"
-    told = "\n".join(live.log("asked_train", run, "promote"))
-    assert "asked_train.promote failed: a decision on 'conversion' needs a reason: say it with --reason, or" in told
-    body = {"dry_run": False, "dag_run_id": run, "task_ids": ["review", "promote"], "only_failed": False}
-    live.ask("POST", "/dags/asked_train/clearTaskInstances", json=body)
-    for question in until(lambda: questions(live), 120, "the question again"):
         decide(live, question, "Reject", "too thin")
     live.calms_down("asked")
     assert len(Ledger(asked).entries("conversion")) == 1
