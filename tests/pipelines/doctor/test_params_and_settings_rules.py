@@ -126,7 +126,7 @@ def test_a_section_that_repeats_the_common_one(world: World) -> None:
     world.shop({"promotion": world.document["promotion"]})
     [finding] = world.look()
     assert finding.rule == "params-unused"
-    assert "'promote'" in finding.what
+    assert "'promotion'" in finding.what
 
 
 def test_a_horizon_as_long_as_the_run(world: World) -> None:
