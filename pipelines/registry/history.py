@@ -10,11 +10,13 @@ from pipelines.registry.champion import load_version, withdrawn
 from pipelines.registry.ledger import Ledger
 from pipelines.registry.loading import verify
 from pipelines.registry.marks import TAKEN_BACK, mark
-from pipelines.registry.standing import decide, exists, mend, show_again, standing
+from pipelines.registry.standing import decide, exists, mend, show, standing
 from pipelines.registry.tracking import PROMOTED, connect, version_link, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from mlflow.entities.model_registry import ModelVersion
 
     from pipelines.core.tenant import Tenant
     from pipelines.registry.ledger import Entry
@@ -80,19 +82,8 @@ def rollback(
         raise Busy(f"somebody decided on '{target}' of tenant '{tenant.name}' meanwhile: nothing was changed")
     version = str(version_of(client, name, to).version) if to else _before(tenant, target, known)
     if current is not None and version == current.version:
-        report.counts[f"{target}: champion"] = version
-        if standing(tenant, target, client).alias == version:
-            report.notes.append(f"{target}: version {version} of {name} is the champion already: nothing changed")
-            return report
-        show_again(tenant, current)
-        report.notes.append(f"{target}: the alias is back at version {version}, which the ledger knows as champion")
-        return report
+        return _the_same(tenant, current, report)
     found = version_of(client, name, version)
-    held = next((entry.digest for entry in reversed(known) if entry.version == version), None)
-    if held is None:  # it never was in force: whether it can be loaded has to be seen
-        held = load_version(tenant, target, found).digest
-    else:
-        verify(tenant, f"models:/{name}/{version}", f"version {version} of {name}", held)
     entry = decide(
         tenant,
         target,
@@ -100,7 +91,7 @@ def rollback(
         version,
         "rollback",
         why=reason,
-        digest=held,
+        digest=_sound(tenant, target, found, known),
         as_of=found.tags["as_of"],
         evidence={} if evidence is None else {"evidence": evidence},
         by=by,
@@ -113,6 +104,29 @@ def rollback(
     left = f", and version {entry.previous} is out of work" if entry.previous else ""
     report.notes.append(f"{target}: version {version} of {name} is the champion again{left}: {reason}")
     return report
+
+
+def _the_same(tenant: Tenant, current: Entry, report: Report) -> Report:
+    """The version in force was named: its alias is put back if somebody moved it, else nothing changes."""
+    target, version = current.target, current.version
+    report.counts[f"{target}: champion"] = version
+    if standing(tenant, target).alias == version:
+        name = tenant.model_name(target)
+        report.notes.append(f"{target}: version {version} of {name} is the champion already: nothing changed")
+    else:
+        show(tenant, current)
+        report.notes.append(f"{target}: the alias is back at version {version}, which the ledger knows as champion")
+    return report
+
+
+def _sound(tenant: Tenant, target: str, found: ModelVersion, known: list[Entry]) -> str:
+    """Digest of a version's files, which are those it was put to work with; one that never was is loaded to see."""
+    held = next((entry.digest for entry in reversed(known) if entry.version == str(found.version)), None)
+    if held is None:
+        return load_version(tenant, target, found).digest
+    name = tenant.model_name(target)
+    verify(tenant, f"models:/{name}/{found.version}", f"version {found.version} of {name}", held)
+    return held
 
 
 def _before(tenant: Tenant, target: str, known: list[Entry]) -> str:

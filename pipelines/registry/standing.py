@@ -106,7 +106,7 @@ def mend(tenant: Tenant, targets: Iterable[str]) -> list[str]:
                     f" another one to work with `leadwise rollback --tenant {tenant.name} --target {target} --to …`"
                 )
                 continue
-            show_again(tenant, found.entry)
+            show(tenant, found.entry)
             told.append(f"'{target}': the alias of version {found.entry.version} was moved, which had been cut short")
         elif said := found.problem(tenant):
             told.append(said)
@@ -147,7 +147,7 @@ def decide(
         target, known, version, action, by=by or who(), why=why, digest=digest, as_of=as_of, evidence=evidence
     )
     entry = Ledger(tenant).append(made)
-    _show(tenant, entry)
+    show(tenant, entry)
     return entry
 
 
@@ -162,12 +162,7 @@ def who() -> str:
         return "unknown"
 
 
-def show_again(tenant: Tenant, entry: Entry) -> None:
-    """Put the alias back to the decision in force."""
-    _show(tenant, entry)
-
-
-def _show(tenant: Tenant, entry: Entry) -> None:
+def show(tenant: Tenant, entry: Entry) -> None:
     """Move the alias, then say for which decision; again where a later one was made meanwhile, so that it is shown."""
     client, name, ledger = connect(tenant), tenant.model_name(entry.target), Ledger(tenant)
     shown: Entry | None = entry

@@ -171,7 +171,7 @@ def test_a_move_that_was_cut_short_is_ended_by_whoever_comes_next(tenant: Tenant
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_show", dies)
+        patch.setattr(module, "show", dies)
         with pytest.raises(KilledError):
             rollback(tenant, TARGET, "opt-outs doubled")
     assert load_champion(tenant, TARGET).version == "2"  # the ledger counts
