@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from models.gate import Check
@@ -10,6 +11,7 @@ from pipelines.core.errors import NotReady, UnsafeModel
 from pipelines.core.locks import exclusive
 from pipelines.core.report import Report, progress
 from pipelines.promotion.gate import Evidence, Verdict, judge
+from pipelines.promotion.segments import declared, with_segments
 from pipelines.promotion.shadow import Shadowed, leave, shadowed
 from pipelines.promotion.written import report_of, write_verdict
 from pipelines.registry import marks
@@ -144,16 +146,17 @@ def judged(
     champion, hindrance, found = _champion(tenant, known, challenger, holdout.schema.names)
     if hindrance:
         report.notes.append(f"{target}: {hindrance}")
-    ledger = Ledger(tenant)
+    ledger, columns = Ledger(tenant), declared(tenant, target)
     evidence = Evidence(
         interval=interval,
         known=known,
         looks=ledger.looks(target),
-        segments=declared(tenant, target),
+        segments=list(columns),
         more=[*found, *waiting.checks],
         hindrance=hindrance,
         begun=waiting.begun,
     )
+    holdout = with_segments(tenant, holdout, columns, datetime.fromisoformat(challenger.tags["as_of"]))
     verdict = judge(tenant, challenger, champion, holdout, evidence)
     kept = write_verdict(tenant, client, challenger, verdict, interval, known[-1].version if known else "")
     if verdict.look is not None:
@@ -161,17 +164,6 @@ def judged(
     report.details += [{"target": target, **row} for row in verdict.rows]
     report.links[f"verdict of {target}"] = str(report_of(tenant, target, interval).relative_to(tenant.home))
     return verdict, kept, challenger
-
-
-def declared(tenant: Tenant, target: str) -> list[str]:
-    """The columns that contracts of the target's entity declare as segments."""
-    from expectations.contract import load_contracts
-    from feature_repo.definitions import load_definitions
-
-    contracts = load_contracts(tenant.contracts_dir)
-    entity = load_definitions(tenant, contracts).label(target).entity
-    mine = [one for one in contracts.values() if one.entity == entity]
-    return list(dict.fromkeys(column.name for one in mine for column in one.columns if column.segment))
 
 
 def _champion(

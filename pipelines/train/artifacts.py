@@ -39,7 +39,7 @@ def write_artifacts(folder: Path, training: Training, evidence: Evidence, made: 
     (folder / "features.json").write_text(json.dumps(data.features) + "\n", encoding="utf-8")
     held = data.rows.take(pa.array(data.parts.holdout))
     if data.keys is not None:  # what a comparison of two runs finds common rows by
-        held = held.append_column(ENTITY, _veiled(data.keys.column(0).take(pa.array(data.parts.holdout))))
+        held = held.append_column(ENTITY, veiled(data.keys.column(0).take(pa.array(data.parts.holdout))))
     for candidate in training.candidates:
         held = held.append_column(f"p_{candidate.kind}", pa.array(candidate.probabilities))
     pq.write_table(held, folder / HOLDOUT)
@@ -52,7 +52,7 @@ def write_artifacts(folder: Path, training: Training, evidence: Evidence, made: 
     (folder / CARD).write_text(card(evidence), encoding="utf-8")
 
 
-def _veiled(entities: pa.ChunkedArray) -> pa.Array:
+def veiled(entities: pa.ChunkedArray) -> pa.Array:
     """A digest of each entity: enough to find the same one in another run, on a server that others may read."""
     coded = entities.combine_chunks().dictionary_encode()
     names = [blake2b(str(name).encode(), digest_size=8).hexdigest() for name in coded.dictionary.to_pylist()]

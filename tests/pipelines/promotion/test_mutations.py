@@ -89,7 +89,7 @@ def test_a_declared_segment_that_the_rows_do_not_tell(tenant: Tenant, recorder: 
     report = promote(easy(tenant), tenant.whole_run)
     refused(tenant, report, "1", "segment state", "segment carrier")
     assert (
-        "column 'state' is declared as a segment by a contract, and no feature of that name tells it"
+        "column 'state' is declared as a segment by a contract, and neither a feature nor a clean row tells it"
         in (report.notes[0])
     )
 

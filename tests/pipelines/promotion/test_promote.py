@@ -201,7 +201,7 @@ def test_one_that_is_bad_in_one_segment_is_refused(tenant: Tenant, recorder: Rec
     rows = own.rows.set_column(1, "label", pa.array(labels.astype("int64")))
     recorder(replace(own, rows=rows), digest="d2", only="linear")
 
-    monkeypatch.setattr(module, "declared", lambda tenant, target: ["city"])
+    monkeypatch.setattr(module, "declared", lambda tenant, target: {"city": None})
     run(tenant)
     assert "segment city" in failed(tenant, "2")
 

@@ -29,9 +29,10 @@ Freeze = Callable[..., Path]
 def market(count: int = ROWS) -> TrainingSet:
     """Rows of 90 entities, one an hour, whose label is known two hours later."""
     data = training_set(count)
-    times = data.rows["event_time"].to_numpy()
+    times = np.datetime64("2026-01-01", "us") + np.arange(count) * np.timedelta64(1, "h")
+    rows = data.rows.set_column(0, "event_time", pa.array(times, pa.timestamp("us")))
     keys = pa.table({"lead_id": [f"l{i % 90}" for i in range(count)], "known_at": times + np.timedelta64(2, "h")})
-    return replace(data, keys=keys, parts=Split(np.arange(count), np.empty(0, np.intp), 0))
+    return replace(data, rows=rows, keys=keys, parts=Split(np.arange(count), np.empty(0, np.intp), 0))
 
 
 @pytest.fixture(scope="session")
