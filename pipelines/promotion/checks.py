@@ -100,7 +100,7 @@ def reproduces(challenger: Champion, window: Window, predicted: Floats) -> Check
 def untold(declared: Sequence[str], window: Window) -> list[Check]:
     """A failed check for each declared segment that the rows held out do not tell."""
     gone = [name for name in declared if name not in window.rows.schema.names]
-    words = "is declared as a segment by a contract, and neither a feature nor a clean row tells it of the rows held out"
+    words = "is declared as a segment by a contract, and neither a feature nor a clean row tells it of these rows"
     return [Check(f"segment {name}", "failed", f"column '{name}' {words}", {}) for name in gone]
 
 

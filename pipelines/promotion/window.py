@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.core.train_params import Kind
 from pipelines.registry.tracking import ENTITY, KNOWN_UNTIL, TRAIN_UNTIL
 from pipelines.train.split import EVENT_TIME, LABEL
 
@@ -62,7 +63,8 @@ class Window:
     @property
     def candidates(self) -> int:
         """How many models were compared on these rows when the challenger was chosen."""
-        return max(1, len([name for name in self.rows.schema.names if name.startswith("p_")]))
+        names = set(self.rows.schema.names)
+        return max(1, sum(f"p_{kind}" in names for kind in get_args(Kind)))
 
     def logged(self, kind: str) -> Floats | None:
         """What the candidate of this kind predicted when it was trained; None where the run does not say."""
