@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROWS = 100_000
 """Rows of the spine joined at once."""
 
+_FEW = 100
+"""Rows of a spine for which the feature rows of other entities are not even loaded."""
+
 _MEMORY = "1GB"
 """What DuckDB keeps of the feature rows in memory; the rest waits in its file."""
 
@@ -71,7 +74,7 @@ def point_in_time(
 
     def batches() -> Iterator[pa.RecordBatch]:
         with _workshop(tenant) as connection:
-            _load(connection, lake, views, _bounds(spine))
+            _load(connection, lake, views, spine)
             for part in _parts(spine, rows):
                 joined = _with_moment(_join(connection, entity, views, part), moment)
                 yield from joined.select(schema.names).cast(schema).to_batches()
@@ -127,15 +130,23 @@ def _bounds(spine: pa.Table | pa.RecordBatchReader) -> tuple[datetime, datetime]
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, views: list[View], bounds: tuple[datetime, datetime] | None
+    connection: duckdb.DuckDBPyConnection, lake: Lake, views: list[View], spine: pa.Table | pa.RecordBatchReader
 ) -> None:
-    """Make a table of each view's rows, with the instants from and until which a row is the newest."""
+    """Make a table of each view's rows, with the instants from and until which a row is the newest.
+
+    Rows that a spine in memory can't meet are left out: of other times, and where it is short of other entities.
+    """
+    bounds = _bounds(spine)
+    few = isinstance(spine, pa.Table) and spine.num_rows <= _FEW
     for view in views:
         columns = [*view.schema.names, AS_OF]
         where = f"{AS_OF} <= '{bounds[1].isoformat()}'" if bounds else None
         names = ", ".join(f'"{name}"' for name in columns)
         until = f'lead({AS_OF}) OVER (PARTITION BY "{view.entity}" ORDER BY {AS_OF})'
-        past = f" WHERE {where}" if where else ""
+        if few:
+            connection.register("_mine", spine.select([view.entity]))
+        asked = [*([where] if where else []), *([f'"{view.entity}" IN (FROM _mine)'] if few else [])]
+        past = f" WHERE {' AND '.join(asked)}" if asked else ""
         needed = f" WHERE _until > '{bounds[0].isoformat()}'::TIMESTAMP" if bounds else ""
         with fed(connection, lake, table_of(view), columns=columns, where=where) as source:
             connection.execute(
