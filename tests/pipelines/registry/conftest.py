@@ -107,10 +107,20 @@ def tenant(
 
 
 @pytest.fixture
-def recorder(tenant: Tenant) -> Recorder:
-    """`recorder(data=…, digest=…)`: fit, record and register as challenger."""
+def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings draw no pictures, which takes a third of their time: for tests of what is decided on them."""
+    monkeypatch.setattr("pipelines.train.artifacts.draw", lambda *_: None)
 
-    def run(data: TrainingSet | None = None, digest: str = "d1", only: str | None = None) -> ModelVersion:
+
+@pytest.fixture
+def recorder(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """`recorder(data=…, digest=…)`: fit, record and register as challenger; `pictured` as `leadwise train` does it."""
+
+    def run(
+        data: TrainingSet | None = None, digest: str = "d1", only: str | None = None, pictured: bool = False
+    ) -> ModelVersion:
+        if not pictured:
+            monkeypatch.setattr("pipelines.train.artifacts.draw", lambda *_: None)
         data = data or training_set()
         found = candidates(data, only)
         if only:

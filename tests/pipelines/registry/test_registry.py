@@ -26,7 +26,7 @@ def challenger(tenant: Tenant) -> Champion:
 
 
 def test_the_run_holds_its_evidence_and_nothing_unpicklable(tenant: Tenant, recorder: Recorder) -> None:
-    version = recorder()
+    version = recorder(pictured=True)
     client = connect(tenant)
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"

@@ -9,13 +9,14 @@ from pipelines.registry.ledger import Ledger
 from pipelines.watch.probation import probation
 from tests.conftest import MakeTenant
 from tests.pipelines.promotion.world import TARGET, World, guests, opposite, promotion
+from tests.pipelines.registry.conftest import unpictured  # noqa: F401 - fixture
 from tests.pipelines.train.test_train import make
 
 DAYS, A_DAY = 10, 80
 
 
 @pytest.fixture
-def world(make_tenant: MakeTenant) -> World:
+def world(make_tenant: MakeTenant, unpictured: None) -> World:  # noqa: F811
     made = World(make(make_tenant))
     made.champions(2)
     return made
