@@ -87,6 +87,13 @@ class Estimator(ABC):
         """Expected outcome of each row: the probability of 1, or the value. Raises InputError as `Inputs.encode`."""
         return self.predict_matrix(self.inputs_.encode(X))
 
+    def expected_within(self, X: Columns, coverage: float = 0.9) -> tuple[Floats, Floats | None]:
+        """`expected`, and lower and upper ends (n, 2) made to hold `coverage`; None where the estimator knows none.
+
+        Raises InputError as `Inputs.encode`, and for a coverage outside (0, 1).
+        """
+        return self.expected(X), None
+
     @abstractmethod
     def fit_matrix(self, matrix: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """Learn from encoded rows in time order (see `Inputs.encode`), labels, and positive weights or None."""
@@ -97,7 +104,10 @@ class Estimator(ABC):
 
     def predict_matrix(self, matrix: Floats) -> Floats:
         """Expected outcome of each encoded row."""
-        raw = self.raw_matrix(matrix)
+        return self._answer(self.raw_matrix(matrix))
+
+    def _answer(self, raw: Floats) -> Floats:
+        """The expected outcome of what is on the raw scale."""
         return expit(raw) if self.task == "binary" else raw
 
     @abstractmethod

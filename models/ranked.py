@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from models.base import Estimator, Task, load_state
-from models.inputs import Floats, InputError, Inputs
+from models.inputs import Columns, Floats, InputError, Inputs
 
 POINTS = 1001
 """Quantiles of the training values that are kept, at most: a rank is right to a tenth."""
@@ -88,6 +88,11 @@ class Ranked(Estimator):
     def predict_matrix(self, matrix: Floats) -> Floats:
         """The rank of each encoded row."""
         return self.rank(self.inner.predict_matrix(matrix))
+
+    def expected_within(self, X: Columns, coverage: float = 0.9) -> tuple[Floats, Floats | None]:
+        """See `Estimator`; ranks grow with the values, so those of the inner ends hold as much."""
+        values, ends = self.inner.expected_within(X, coverage)
+        return self.rank(values), None if ends is None else self.rank(ends)
 
     def contributions_matrix(self, matrix: Floats) -> Floats:
         """See `Estimator`; the inner terms, which sum to the inner prediction."""

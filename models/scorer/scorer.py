@@ -276,6 +276,10 @@ class LeadScorer(Estimator):
         Of a value: a conformal interval of the outcome. Of a binary outcome: a range of its probability; see `Range`.
         Raises InputError for a coverage outside (0, 1), or an unreadable column.
         """
+        return self.expected_within(X, coverage)[1]
+
+    def expected_within(self, X: Columns, coverage: float = 0.9) -> tuple[Floats, Floats]:
+        """See `Estimator`; members are asked once for both."""
         matrix = self.inputs_.encode(X)
         found = {name: member.raw_matrix(matrix) for name, member in self.members_.items()}
         weights = np.array(list(self.weights_.values()))
@@ -284,7 +288,8 @@ class LeadScorer(Estimator):
             raws = np.column_stack([found[name] for name in self.weights_])
             middle = raws @ weights / weights.sum()
             apart = np.sqrt((raws - middle[:, None]) ** 2 @ weights / weights.sum())
-        return self.uncertainty_.interval(matrix, self.stack_.combine(found), coverage, apart)
+        raw = self.stack_.combine(found)
+        return self._answer(raw), self.uncertainty_.interval(matrix, raw, coverage, apart)
 
     def importance(self) -> dict[str, float]:
         """The members' shares, weighed as they are."""

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 
-from models import load_state
+from models import LeadScorer, load_state
 from models.inputs import InputError
 from models.members import LightGBM, Linear
 from models.ranked import POINTS, Ranked, unranked
@@ -49,6 +49,18 @@ def test_a_higher_value_never_ranks_lower(training: list[float], asked: list[flo
     ranks = ranking(np.array(training)).rank(np.sort(np.array(asked)))
     assert (np.diff(ranks) >= 0).all()
     assert ((ranks >= 0) & (ranks <= 100)).all()
+
+
+def test_an_interval_is_ranked_by_its_ends() -> None:
+    X, y = spent(300)
+    inner = LeadScorer("regression", members={"linear": {}}).fit(X, y)
+    ranked = Ranked.of(inner, inner.expected(X))
+    ranks, ends = ranked.expected_within(X, 0.8)
+    np.testing.assert_array_equal(ranks, ranked.expected(X))
+    assert ends is not None
+    np.testing.assert_array_equal(ends[:, 1], ranked.rank(inner.predict_interval(X, 0.8)[:, 1]))
+    assert (ends[:, 0] <= ends[:, 1]).all()
+    assert ranking(np.array([1.0, 2.0])).expected_within(spent(5)[0])[1] is None  # a linear model knows none
 
 
 def test_many_values_are_kept_as_quantiles_and_rank_to_a_tenth() -> None:

@@ -188,6 +188,9 @@ def test_intervals_of_values_hold_what_they_say_and_survive_the_state() -> None:
     again = load_state(scorer.state())
     assert isinstance(again, LeadScorer)
     np.testing.assert_array_equal(again.predict_interval(later), scorer.predict_interval(later))
+    expected, ends = scorer.expected_within(later, 0.5)
+    np.testing.assert_array_equal(expected, scorer.expected(later))
+    np.testing.assert_array_equal(ends, scorer.predict_interval(later, 0.5))
 
 
 def test_ranges_of_probabilities_hold_the_truth_of_leads_that_differ() -> None:
