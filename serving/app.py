@@ -1,50 +1,91 @@
 """The endpoint as one ASGI application: `/v1/score` and `/health` of ours, the rest MLflow's scoring app."""
 
+from __future__ import annotations
+
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+import msgspec
 
-from pipelines.core.errors import LeadwiseError
-from pipelines.core.tenant import Tenant
-from serving.guard import OURS, Guard, error_body, sentence
-from serving.score import MOST, Scorer, UnknownLead, request_model
+from pipelines.core.errors import LeadwiseError, NotReady
+from serving.guard import Guard, body_of, error_body, readable
+from serving.online import Mark, SqliteStore, StoreDown
+from serving.requests import BadRequest, Reader
+from serving.scoring import Scorer, UnknownLead
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from pipelines.core.tenant import Tenant
     from pipelines.registry.champion import Champion
+    from serving.bundle import Bundle
+    from serving.online import OnlineStore
 
 log = logging.getLogger("leadwise.serving")
 
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a body of ours: a thousand leads with their features take a quarter of it."""
+
 _MLFLOW_PATHS = ("/ping", "/version", "/invocations")
+_RETRY = (b"retry-after", b"1")  # seconds
 
 
-def create_app(tenant: Tenant, target: str | None = None) -> "ASGIApp":
+def create_app(tenant: Tenant, target: str | None = None) -> ASGIApp:
     """Load the champion of `target` (None: the tenant's first) and return the application.
 
     Raises:
         NotReady: there is no champion, or the online store was never filled.
+        SourceUnreachable: the Redis of the online store does not answer.
         ConfigError: an unknown target.
+        UnsafeModel: the champion's files are not those that were promoted.
     """
-    from expectations.contract import load_contracts
-    from feature_repo.definitions import load_definitions
-    from pipelines.features.online import read_online
     from pipelines.registry.champion import load_champion
+    from serving.bundle import read, stage
 
     name = tenant.target(target)[0]
     champion = load_champion(tenant, name)
-    label = load_definitions(tenant, load_contracts(tenant.contracts_dir)).label(name)
-    scorer = Scorer(tenant, name, champion, partial(read_online, tenant, name), label.schema.field(0))
-    scorer.warm_up()
-    return Guard(build(scorer, mlflow_app(champion)))
+    bundle = read(stage(tenant, champion))
+    asyncio.run(_warmed(tenant, bundle))
+    scorer = Scorer(bundle, store_of(tenant, bundle), Mark(tenant.online_mark), tenant.params.serve.cold)
+    return App(scorer, Guard(mlflow_app(champion)))
 
 
-def mlflow_app(champion: "Champion") -> FastAPI:
+def store_of(tenant: Tenant, bundle: Bundle) -> OnlineStore:
+    """The tenant's online store, open for reading."""
+    if tenant.settings.online_url is None:
+        return SqliteStore(tenant.feast_dir / "online.db", bundle.layout)
+    from redis.asyncio import Redis
+
+    from serving.online import RedisStore
+
+    waits: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
+    return RedisStore(Redis.from_url(tenant.settings.online_url, **waits), bundle.layout)
+
+
+async def _warmed(tenant: Tenant, bundle: Bundle) -> None:
+    """Ask store and model once: what is missing is told at the start, and the first request is not the slow one."""
+    from pipelines.core.errors import SourceUnreachable
+
+    store = store_of(tenant, bundle)
+    try:
+        await Scorer(bundle, store, Mark(tenant.online_mark)).warm_up()
+    except StoreDown as error:
+        if tenant.settings.online_url is None:
+            raise NotReady(
+                f"tenant '{tenant.name}' has no features online yet:"
+                f" run `leadwise features --tenant {tenant.name}` first"
+            ) from None
+        raise SourceUnreachable(
+            f"the online store {tenant.settings.online_shown} does not answer ({error}): see that it runs and that"
+            " LEADWISE_ONLINE_URL is right"
+        ) from None
+    finally:
+        await store.close()
+
+
+def mlflow_app(champion: Champion) -> ASGIApp:
     """MLflow's own scoring app, without its open documentation pages."""
     from mlflow.pyfunc import scoring_server
 
@@ -53,65 +94,68 @@ def mlflow_app(champion: "Champion") -> FastAPI:
     return app
 
 
-def build(scorer: Scorer, mlflow: FastAPI) -> FastAPI:
-    """Our routes, with MLflow's app behind them."""
-    app = FastAPI(title="Leadwise", docs_url=None, redoc_url=None, openapi_url=None)
-    entity = scorer.entity
-    body_of = request_model(entity)
-    champion = scorer.champion
+class App:
+    """Our paths, and `behind` them whatever answers the others."""
 
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        """Whether the champion is loaded, and which."""
-        return {"status": "ok", "model": champion.name, "model_version": champion.version}
+    def __init__(self, scorer: Scorer, behind: ASGIApp) -> None:
+        self._scorer, self._behind = scorer, behind
+        self._reader = Reader(scorer.bundle.layout.entity)
 
-    def score(body: Any) -> dict[str, list[dict[str, Any]]]:
-        """Scores of leads by their id, in the order of the request."""
-        scored = scorer.score([(lead.entity_id, lead.context.event_time) for lead in body.leads])
-        return {"scores": [{entity: one.id, **one.model_dump(exclude={"id"}, exclude_none=True)} for one in scored]}
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path = scope.get("path") if scope["type"] == "http" else None
+        if path == "/v1/score":
+            await self._score(scope, receive, send)
+        elif path == "/health":
+            about = {"model": self._scorer.bundle.name, "model_version": self._scorer.bundle.version}
+            await _send(send, *((200, {"status": "ok", **about}) if scope["method"] == "GET" else _error(405)))
+        else:
+            await self._behind(scope, receive, send)
 
-    score.__annotations__["body"] = body_of
-    app.post("/v1/score")(score)
-    app.add_exception_handler(RequestValidationError, partial(_invalid, entity))
-    app.add_exception_handler(UnknownLead, partial(_unknown, entity))
-    app.add_exception_handler(LeadwiseError, _failed)
-    app.mount("/", mlflow)
-    return app
+    async def _score(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/score`."""
+        if scope["method"] != "POST":
+            await _send(send, *_error(405))
+            return
+        body, whole = await body_of(receive, LARGEST)
+        if not whole:
+            await _send(send, *_error(413, f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer leads"))
+        elif not readable(scope, "application/json"):
+            await _send(send, *_error(415, "send the body as application/json in UTF-8"))
+        else:
+            status, told = await self._answered(body)
+            await _send(send, status, told, [_RETRY] if status == 503 else [])
+
+    async def _answered(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer."""
+        try:
+            asked, reasons = self._reader.read(body)
+            return 200, {"scores": await self._scorer.score(asked, reasons)}
+        except BadRequest as error:
+            return _error(422, str(error))
+        except UnknownLead as error:
+            entity = self._scorer.bundle.layout.entity
+            return _error(
+                404,
+                f"nothing is known of the {entity} at position {error.position} of 'leads': it has no features online",
+            )
+        except StoreDown as error:
+            log.error("the online store does not answer: %s", error)
+            return _error(503)
+        except LeadwiseError as error:  # its sentence may name rows, so it stays in the log
+            log.error("score failed: %s", error)
+            return _error(500)
+        except Exception:
+            log.exception("score failed")
+            return _error(500)
 
 
-def _answer(status: int, message: str) -> JSONResponse:
-    headers = {OURS[0].decode(): OURS[1].decode()}
-    return JSONResponse(error_body(status, message), status_code=status, headers=headers)
+def _error(status: int, message: str | None = None) -> tuple[int, dict[str, Any]]:
+    return status, dict(error_body(status, message))
 
 
-async def _unknown(entity: str, request: Request, error: UnknownLead) -> JSONResponse:
-    """A lead without features."""
-    message = f"nothing is known of the {entity} at position {error.position} of 'leads': it has no features online"
-    return _answer(404, message)
-
-
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    """An error of ours: its sentence may name rows, so it stays in the log."""
-    log.error("score failed: %s", error)
-    return _answer(500, sentence(500))
-
-
-async def _invalid(entity: str, request: Request, error: RequestValidationError) -> JSONResponse:
-    """A body that is not as it must be: where, and what it should be, without what was sent."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    return _answer(422, f"{_problem(first, place, entity)}")
-
-
-def _problem(first: Mapping[str, Any], place: str, entity: str) -> str:
-    """The sentence for a validation error."""
-    example = f'{{"leads": [{{"{entity}": "…", "context": {{"event_time": "2026-03-01T12:00:00Z"}}}}]}}'
-    known: dict[str, Callable[[], str]] = {
-        "json_invalid": lambda: f"the body is not JSON: send {example}",
-        "extra_forbidden": lambda: f"the body has a key that is not known: send {example}",
-        "missing": lambda: f"'{place}' is missing: send {example}",
-        "too_long": lambda: f"'leads' has more than {MOST} entries: send fewer",
-        "too_short": lambda: "'leads' is empty: send at least one",
-    }
-    kind = str(first["type"])
-    return known[kind]() if kind in known else f"'{place}' is not as it must be: send {example}"
+async def _send(send: Send, status: int, told: dict[str, Any], more: list[tuple[bytes, bytes]] | None = None) -> None:
+    content = msgspec.json.encode(told)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content)), *(more or [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -17,6 +17,7 @@ _SENTENCES = {
     413: f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer rows",
     415: f"send the body with a Content-Type of {' or '.join(_KINDS[:2])} in UTF-8",
     500: "the score could not be computed: look at the server's log",
+    503: "the features can't be looked up just now: ask again in a second",
     504: "the request took too long: send fewer rows",
 }
 _CODES = {400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR"}
@@ -44,11 +45,11 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body, whole = await _body(receive)
+        body, whole = await body_of(receive, LARGEST)
         if not whole:
             await _refuse(send, 413)
             return
-        if scope["path"] == "/invocations" and scope["method"] == "POST" and not _readable(scope):
+        if scope["path"] == "/invocations" and scope["method"] == "POST" and not readable(scope, *_KINDS):
             await _refuse(send, 415)
             return
         reply = _Reply(send)
@@ -60,7 +61,7 @@ class Guard:
 
 
 class _Reply:
-    """Passes an answer on; one with a status of 400 or more becomes a sentence, unless it is ours already."""
+    """Passes an answer on; one with a status of 400 or more becomes a sentence."""
 
     def __init__(self, send: "Send") -> None:
         self._send = send
@@ -68,7 +69,7 @@ class _Reply:
         self._dropped = False
 
     async def __call__(self, message: "Message") -> None:
-        if message["type"] == "http.response.start" and message["status"] >= 400 and not _ours(message):
+        if message["type"] == "http.response.start" and message["status"] >= 400:
             self._dropped = True
             await _refuse(self._send, int(message["status"]))
         elif not self._dropped:
@@ -82,23 +83,15 @@ class _Reply:
             await _refuse(self._send, 500)
 
 
-OURS = (b"x-leadwise-error", b"1")
-"""The header by which an error is known to be a sentence of ours."""
-
-
-def _ours(message: "Message") -> bool:
-    return OURS in [(bytes(name), bytes(value)) for name, value in message.get("headers", [])]
-
-
-def _readable(scope: "Scope") -> bool:
-    """Whether the Content-Type is one that MLflow reads, in UTF-8."""
+def readable(scope: "Scope", *kinds: str) -> bool:
+    """Whether the Content-Type is one of these, in UTF-8."""
     given = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1").lower()
     kind, *rest = [part.strip() for part in given.split(";")]
-    return kind in _KINDS and all(part in ("charset=utf-8", 'charset="utf-8"') for part in rest)
+    return kind in kinds and all(part in ("charset=utf-8", 'charset="utf-8"') for part in rest)
 
 
-async def _body(receive: "Receive") -> tuple[bytes, bool]:
-    """The body of a request, and whether that is all of it."""
+async def body_of(receive: "Receive", largest: int) -> tuple[bytes, bool]:
+    """The body of a request, and whether that is all of it: not where it is larger, or the client went away."""
     parts, size = [], 0
     while True:
         message = await receive()
@@ -106,7 +99,7 @@ async def _body(receive: "Receive") -> tuple[bytes, bool]:
             return b"", False
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > LARGEST:
+        if size > largest:
             return b"", False
         if not message.get("more_body", False):
             return b"".join(parts), True

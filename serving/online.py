@@ -1,9 +1,12 @@
 """Stored features of entities from Feast's online stores, read as a stock Feast client reads them, without Feast."""
 
+import math
 import sqlite3
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -78,14 +81,34 @@ class Found:
 
     Attributes:
         row: every feature of the layout by name, None where the store has none.
-        at: seconds since 1970 of the oldest of its views' rows; None where no view knows the entity.
+        known: whether a view has a row of it.
     """
 
-    __slots__ = ("at", "row")
+    __slots__ = ("known", "row")
 
-    def __init__(self, row: Row, at: float | None) -> None:
+    def __init__(self, row: Row, known: bool) -> None:
         self.row = row
-        self.at = at
+        self.known = known
+
+
+class Mark:
+    """The instant up to which the store holds what happened, as the tenant's `online_mark` says it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._looked = -math.inf
+        self._until: datetime | None = None
+
+    def until(self) -> datetime | None:
+        """The instant, naive UTC; None where nobody said. The file is looked at once a second."""
+        now = time.monotonic()
+        if now - self._looked >= 1.0:
+            self._looked = now
+            try:
+                self._until = datetime.fromisoformat(self._path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                self._until = None
+        return self._until
 
 
 class OnlineStore(Protocol):
@@ -133,22 +156,21 @@ class SqliteStore:
     def _read(self, entities: Sequence[str | int]) -> list[Found]:
         if self._connection is None:
             self._connection = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=1.0)
-        found = {key: Found(dict(self._places), None) for key in map(self._layout.key, entities)}
+        found = {key: Found(dict(self._places), False) for key in map(self._layout.key, entities)}
         asked = ",".join("?" * len(found))
         for view in self._layout.views:
             table = view.name.replace('"', '""')
             rows = self._connection.execute(
-                f'SELECT entity_key, feature_name, value, CAST(event_ts AS INTEGER) FROM "{table}"'
-                f" WHERE entity_key IN ({asked})",
+                f'SELECT entity_key, feature_name, value FROM "{table}" WHERE entity_key IN ({asked})',
                 list(found),
             )
-            for key, feature, value, stamp in rows:
+            for key, feature, value in rows:
                 one = found[bytes(key)]
                 if feature in self._places:
                     one.row[feature] = decoded(value)
-                    one.at = stamp if one.at is None else min(one.at, stamp)
+                    one.known = True
         mine = (found[self._layout.key(entity)] for entity in entities)
-        return [Found(dict(one.row), one.at) for one in mine]  # an entity may be asked for twice
+        return [Found(dict(one.row), one.known) for one in mine]  # an entity may be asked for twice
 
     async def close(self) -> None:
         """See `OnlineStore`."""
@@ -184,8 +206,7 @@ class RedisStore:
     def _found(self, values: Sequence[bytes | None]) -> Found:
         count = len(self._names)
         row = {name: None if one is None else decoded(one) for name, one in zip(self._names, values, strict=False)}
-        stamps = [_timestamp(one) for one in values[count:] if one is not None]
-        return Found(row, min(stamps, default=None))
+        return Found(row, any(stamp is not None for stamp in values[count:]))
 
     async def close(self) -> None:
         """See `OnlineStore`."""
@@ -227,16 +248,3 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             return number, at
-
-
-def _timestamp(message: bytes) -> float:
-    """Seconds since 1970 of a protobuf timestamp: field 1 the seconds, field 2 the nanoseconds."""
-    seconds, nanos, at = 0, 0, 0
-    while at < len(message):
-        field = message[at] >> 3
-        number, at = _varint(message, at + 1)
-        if field == 1:
-            seconds = number - 2**64 if number >= 2**63 else number
-        else:
-            nanos = number
-    return seconds + nanos / 1e9

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -110,11 +111,7 @@ class Range:
         width: Any = self.spread
         if not self.spread and disagreement is not None:
             width = np.asarray(disagreement, dtype=np.float64)
-        # What depends on the score alone is worked out at some scores; between them it runs all but straight
-        at = np.union1d(_GRID, self.scores)
-        own = _expit(at)
-        low = self._centre(np.minimum(np.interp(at, self.scores, self.low), own))
-        high = self._centre(np.maximum(np.interp(at, self.scores, self.high), own))
+        at, low, high = self._centres
         found = np.empty((len(scores), 2))
         found[:, 0] = _expit(np.interp(scores, at, low) - reach * width)
         found[:, 1] = _expit(np.interp(scores, at, high) + reach * width)
@@ -123,6 +120,18 @@ class Range:
         np.minimum(found[:, 0], own, out=found[:, 0])
         np.maximum(found[:, 1], own, out=found[:, 1])
         return found
+
+    @cached_property
+    def _centres(self) -> tuple[Floats, Floats, Floats]:
+        """Scores, and the log odds around which the lower and the upper end stand there.
+
+        They depend on the score alone, so they are worked out once; between these scores they run all but straight.
+        """
+        at = np.union1d(_GRID, self.scores)
+        own = _expit(at)
+        low = self._centre(np.minimum(np.interp(at, self.scores, self.low), own))
+        high = self._centre(np.maximum(np.interp(at, self.scores, self.high), own))
+        return at, low, high
 
     def to_json(self) -> bytes:
         """All fields as plain numbers."""

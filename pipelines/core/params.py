@@ -59,6 +59,14 @@ class ScoreParams(Strict):
         return self
 
 
+class ServeParams(Strict):
+    """The endpoint."""
+
+    cold: bool = Field(
+        description="a lead without features online gets a score from its context alone, marked as cold; else 404"
+    )
+
+
 class DriftMethod(Strict):
     """How drift of one kind of column is judged."""
 
@@ -122,12 +130,13 @@ class TenantParams(Strict):
     tune: TuneParams
     promotion: PromotionParams
     score: ScoreParams
+    serve: ServeParams
     monitor: MonitorParams
     retention: RetentionParams
     simulate: SimulateParams | None = None
 
 
-_COMMON = ("quality", "features", "train", "tune", "promotion", "score", "monitor", "retention")
+_COMMON = ("quality", "features", "train", "tune", "promotion", "score", "serve", "monitor", "retention")
 
 
 def load_params(path: Path) -> dict[str, TenantParams]:

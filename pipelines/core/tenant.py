@@ -109,6 +109,11 @@ class Tenant:
         return self.home / "feast"
 
     @property
+    def online_mark(self) -> Path:
+        """A text with the instant up to which every view is online, for those who don't load Feast."""
+        return self.feast_dir / "online_until.txt"
+
+    @property
     def audience_dir(self) -> Path:
         """Scored audiences, one folder a date."""
         return self.home / "audience"

@@ -1,6 +1,7 @@
 """The endpoint, without a server: what it answers to good and bad requests."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pipelines.core.errors import NotReady
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.table import TABLE
 from pipelines.lake.catalog import Lake
-from serving.app import create_app
+from serving.app import LARGEST, create_app
 from tests.conftest import MakeTenant
 from tests.serving.asgi import post, request
 
@@ -38,7 +39,9 @@ def test_scores_of_known_leads_in_order(app: Any, demo: Tenant, known: dict[str,
     found = answer.json()["scores"]
     assert [one["lead_id"] for one in found] == names
     assert [one["probability"] for one in found] == pytest.approx([known[name] for name in names], abs=1e-9)
-    assert all(set(one) == {"lead_id", "probability", "tier", "model_version"} for one in found)
+    keys = {"lead_id", "probability", "interval", "tier", "model_version", "features_age"}
+    assert all(set(one) in (keys, keys - {"interval"}) for one in found)
+    assert {one["features_age"] for one in found} == {0.0}  # asked of the instant up to which the store was filled
 
 
 def test_a_regression_answers_with_its_value(demo: Tenant) -> None:
@@ -51,7 +54,7 @@ def test_a_regression_answers_with_its_value(demo: Tenant) -> None:
     assert answer.status == 200, answer.text
     found = answer.json()["scores"]
     assert [one["value"] for one in found] == pytest.approx([row["quality"] for row in rows], abs=1e-9)
-    assert all(set(one) == {"lead_id", "value", "model_version"} for one in found)
+    assert all({"lead_id", "value", "model_version", "features_age"} <= set(one) for one in found)
 
 
 def test_a_moment_in_another_zone_is_the_same_moment(app: Any, demo: Tenant, known: dict[str, float]) -> None:
@@ -87,6 +90,39 @@ def test_an_unknown_lead_is_told_by_its_place(app: Any, known: dict[str, float])
     assert SECRET not in answer.text
 
 
+def test_given_features_are_scored_as_those_of_the_store(app: Any, demo: Tenant, known: dict[str, float]) -> None:
+    """What a stock Feast client gives, handed over by the caller."""
+    from pipelines.features.online import read_online
+    from pipelines.registry.champion import load_champion
+
+    names, moment = sorted(known)[:3], demo.whole_run.as_of
+    stored = read_online(demo, "conversion", [{"lead_id": name, "event_time": moment} for name in names])
+    features = [name for name, _ in load_champion(demo, "conversion").features]
+    leads = [{"features": {name: stored[name][place] for name in features}} for place in range(3)]
+
+    found = post(app, "/v1/score", {"leads": leads, "reasons": 2}).json()["scores"]
+
+    assert [one["probability"] for one in found] == pytest.approx([known[name] for name in names], abs=1e-9)
+    for one in found:
+        assert not {"lead_id", "features_age", "cold"} & set(one)
+        assert len({reason["feature"] for reason in one["reasons"]} & set(features)) == 2
+        assert abs(one["reasons"][0]["moved"]) >= abs(one["reasons"][1]["moved"]) > 0
+
+
+def test_a_cold_lead_gets_a_score_where_that_is_wanted(app: Any, demo: Tenant, known: dict[str, float]) -> None:
+    params = demo.params.model_copy(update={"serve": demo.params.serve.model_copy(update={"cold": True})})
+
+    found = post(
+        create_app(replace(demo, params=params)), "/v1/score", {"leads": [{"lead_id": "x"}, {"lead_id": min(known)}]}
+    )
+
+    one, other = found.json()["scores"]
+    assert one["cold"] is True
+    assert 0 < one["probability"] < 1
+    assert "features_age" not in one
+    assert "cold" not in other
+
+
 BAD: list[Any] = [
     {},
     [],
@@ -99,6 +135,12 @@ BAD: list[Any] = [
     {"leads": [{"lead_id": SECRET, "context": {"event_time": SECRET}}]},
     {"leads": [{"lead_id": SECRET, "context": {SECRET: 1}}]},
     {"leads": [{"lead_id": SECRET}] * 1001},
+    {"leads": [{"lead_id": SECRET, "features": {}}]},
+    {"leads": [{"features": {SECRET: 1}}]},
+    {"leads": [{"features": {"messages_7d": SECRET}}]},
+    {"leads": [{"features": {"messages_7d": [1]}}]},
+    {"leads": [{"lead_id": SECRET}], "reasons": 21},
+    {"leads": [{"lead_id": SECRET, "context": {"event_time": "1969-12-31T23:59:59Z"}}]},
 ]
 
 
@@ -111,11 +153,45 @@ def test_a_bad_body_is_one_sentence_that_repeats_nothing(app: Any, body: Any) ->
     assert SECRET not in answer.text
 
 
-def test_no_json_is_one_sentence(app: Any) -> None:
-    answer = request(app, "POST", "/v1/score", b"{" + SECRET.encode())
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{" + SECRET.encode(), "application/json", 422),
+        (b'{"leads": [{"lead_id": NaN}]}', "application/json", 422),
+        (b'{"leads": [{"lead_id": "\xff"}]}', "application/json", 422),
+        (b"[" * 200_000, "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b"{}", "application/json; charset=latin-1", 415),
+        (b"{}", None, 415),
+        (b" " * (LARGEST + 1), "application/json", 413),
+    ],
+)
+def test_no_json_is_one_sentence(app: Any, body: bytes, kind: str | None, status: int) -> None:
+    answer = request(app, "POST", "/v1/score", body, kind)
 
-    assert answer.status == 422
+    assert answer.status == status
+    assert set(answer.json()) == {"error_code", "message"}
     assert SECRET not in answer.text
+
+
+def test_another_method_is_one_sentence(app: Any) -> None:
+    assert request(app, "GET", "/v1/score").status == 405
+    assert request(app, "POST", "/health").status == 405
+
+
+def test_a_store_that_is_away_is_told_and_comes_back(demo: Tenant, known: dict[str, float]) -> None:
+    app = create_app(demo)
+    path = demo.feast_dir / "online.db"
+    if not path.is_file():
+        pytest.skip("the online store is no file")
+    path.rename(path.with_suffix(".away"))
+    try:
+        answer = post(app, "/v1/score", {"leads": [{"lead_id": min(known)}]})
+    finally:
+        path.with_suffix(".away").rename(path)
+    assert answer.status == 503
+    assert "ask again" in answer.json()["message"]
+    assert post(app, "/v1/score", {"leads": [{"lead_id": min(known)}]}).status == 200
 
 
 def test_mlflow_protocol(app: Any, demo: Tenant, known: dict[str, float]) -> None:

@@ -64,7 +64,7 @@ def test_stored_features_are_those_of_a_stock_feast_client(demo: Tenant, folder:
         store = store_of(demo, bundle)
         found = await store.read(asked)
         await store.close()
-        assert all((one.at is None) == (not any(value is not None for value in one.row.values())) for one in found)
+        assert all(one.known == any(value is not None for value in one.row.values()) for one in found)
         for one in found:
             bundle.clock.add_to(one.row, MOMENT)
         return [{name: one.row[name] for name in bundle.features} for one in found]

@@ -1,0 +1,112 @@
+"""The body of `POST /v1/score`: what it may hold, and the sentence for one that is not as it must be."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from msgspec import DecodeError, Meta, Struct, ValidationError, defstruct
+from msgspec.json import Decoder
+
+MOST = 1000
+"""Leads of one request."""
+
+REASONS = 20
+"""Reasons of a score that may be asked for."""
+
+Value = int | float | bool | str | None
+
+
+class Context(Struct, forbid_unknown_fields=True, frozen=True):
+    """What belongs to the moment of scoring: ISO 8601; without an offset it is UTC; now when it is not given."""
+
+    event_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One score that is wanted.
+
+    Attributes:
+        id: of the entity, or None where features are given.
+        features: of the model, as far as they are known; None has them looked up.
+        moment: naive UTC.
+    """
+
+    id: str | None
+    features: dict[str, Value] | None
+    moment: datetime
+
+
+class BadRequest(ValueError):
+    """A body that is not as it must be; the sentence repeats nothing of it."""
+
+
+class Reader:
+    """Reads bodies whose leads are named by an entity."""
+
+    def __init__(self, entity: str) -> None:
+        """Prepare for ids under the entity's name; `lead_id` is understood too."""
+        text = Annotated[str, Meta(min_length=1, max_length=200)]
+        self._names = list(dict.fromkeys((entity, "lead_id")))
+        ids = [(f"id_{number}", text | None, None) for number in range(len(self._names))]
+        more = [("features", dict[str, Value] | None, None), ("context", Context, Context())]
+        renamed = {f"id_{number}": name for number, name in enumerate(self._names)}
+        lead = defstruct("Lead", [*ids, *more], rename=renamed, forbid_unknown_fields=True)
+        leads = Annotated[list[lead], Meta(min_length=1, max_length=MOST)]  # type: ignore[valid-type]
+        reasons = ("reasons", Annotated[int, Meta(ge=0, le=REASONS)], 0)
+        body = defstruct("ScoreRequest", [("leads", leads), reasons], forbid_unknown_fields=True)
+        self._decoder: Decoder[Any] = Decoder(body)
+        self.example = f'{{"leads": [{{"{entity}": "…", "context": {{"event_time": "2026-03-01T12:00:00Z"}}}}]}}'
+
+    def read(self, body: bytes) -> tuple[list[Asked], int]:
+        """What is asked, in order, and how many reasons are wanted of each.
+
+        Raises:
+            BadRequest: the body is not as it must be.
+        """
+        try:
+            found = self._decoder.decode(body)
+        except ValidationError as error:
+            raise BadRequest(self._problem(str(error))) from None
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            raise BadRequest(f"the body is not JSON: send {self.example}") from None
+        now = datetime.now(UTC).replace(tzinfo=None)
+        return [self._asked(place, lead, now) for place, lead in enumerate(found.leads)], found.reasons
+
+    def _asked(self, place: int, lead: Any, now: datetime) -> Asked:
+        ids = [one for one in (getattr(lead, f"id_{number}") for number in range(len(self._names))) if one is not None]
+        if len(ids) + (lead.features is not None) != 1:
+            raise BadRequest(f"'leads.{place}' needs one of '{self._names[0]}' and 'features': send {self.example}")
+        moment = now
+        if lead.context.event_time is not None:
+            try:
+                moment = _moment(lead.context.event_time)
+            except (ValueError, OverflowError):
+                raise BadRequest(self._odd(f"leads.{place}.context.event_time")) from None
+        return Asked(ids[0] if ids else None, lead.features, moment)
+
+    def _problem(self, said: str) -> str:
+        """The sentence for what msgspec says; of that only the place is kept, which is made of our own names."""
+        at = re.search(r" - at `\$\.?([^`]*)`$", said)
+        place = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", at.group(1)) if at else ""
+        if "unknown field" in said:
+            return f"the body has a key that is not known: send {self.example}"
+        if "missing required field" in said:
+            return f"'leads' is missing: send {self.example}"
+        if place == "leads" and "length <=" in said:
+            return f"'leads' has more than {MOST} entries: send fewer"
+        if place == "leads" and "length >=" in said:
+            return "'leads' is empty: send at least one"
+        return self._odd(place or "the body")
+
+    def _odd(self, place: str) -> str:
+        return f"'{place}' is not as it must be: send {self.example}"
+
+
+def _moment(text: str) -> datetime:
+    """An ISO text as naive UTC, between 1970 and 2200."""
+    moment = datetime.fromisoformat(text)
+    if not 1970 <= moment.year < 2200:
+        raise ValueError("out of range")
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
