@@ -1,97 +1,29 @@
-"""The endpoint as one ASGI application: `/v1/score` and `/health` of ours, the rest MLflow's scoring app."""
+"""The fast path as an ASGI application: `/v1/score`, `/health` and `/ready`; the rest is for whoever stands behind."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines.core.errors import LeadwiseError, NotReady
-from serving.guard import Guard, body_of, error_body, readable
-from serving.online import Mark, SqliteStore, StoreDown
+from pipelines.core.errors import LeadwiseError
+from serving.guard import body_of, error_body, readable
+from serving.online import StoreDown
 from serving.requests import BadRequest, Reader
-from serving.scoring import Scorer, UnknownLead
+from serving.scoring import UnknownLead
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from pipelines.core.tenant import Tenant
-    from pipelines.registry.champion import Champion
-    from serving.bundle import Bundle
-    from serving.online import OnlineStore
+    from serving.scoring import Scorer
 
 log = logging.getLogger("leadwise.serving")
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a body of ours: a thousand leads with their features take a quarter of it."""
 
-_MLFLOW_PATHS = ("/ping", "/version", "/invocations")
 _RETRY = (b"retry-after", b"1")  # seconds
-
-
-def create_app(tenant: Tenant, target: str | None = None) -> ASGIApp:
-    """Load the champion of `target` (None: the tenant's first) and return the application.
-
-    Raises:
-        NotReady: there is no champion, or the online store was never filled.
-        SourceUnreachable: the Redis of the online store does not answer.
-        ConfigError: an unknown target.
-        UnsafeModel: the champion's files are not those that were promoted.
-    """
-    from pipelines.registry.champion import load_champion
-    from serving.bundle import read, stage
-
-    name = tenant.target(target)[0]
-    champion = load_champion(tenant, name)
-    bundle = read(stage(tenant, champion))
-    asyncio.run(_warmed(tenant, bundle))
-    scorer = Scorer(bundle, store_of(tenant, bundle), Mark(tenant.online_mark), tenant.params.serve.cold)
-    return App(scorer, Guard(mlflow_app(champion)))
-
-
-def store_of(tenant: Tenant, bundle: Bundle) -> OnlineStore:
-    """The tenant's online store, open for reading."""
-    if tenant.settings.online_url is None:
-        return SqliteStore(tenant.feast_dir / "online.db", bundle.layout)
-    from redis.asyncio import Redis
-
-    from serving.online import RedisStore
-
-    waits: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
-    return RedisStore(Redis.from_url(tenant.settings.online_url, **waits), bundle.layout)
-
-
-async def _warmed(tenant: Tenant, bundle: Bundle) -> None:
-    """Ask store and model once: what is missing is told at the start, and the first request is not the slow one."""
-    from pipelines.core.errors import SourceUnreachable
-
-    store = store_of(tenant, bundle)
-    try:
-        await Scorer(bundle, store, Mark(tenant.online_mark)).warm_up()
-    except StoreDown as error:
-        if tenant.settings.online_url is None:
-            raise NotReady(
-                f"tenant '{tenant.name}' has no features online yet:"
-                f" run `leadwise features --tenant {tenant.name}` first"
-            ) from None
-        raise SourceUnreachable(
-            f"the online store {tenant.settings.online_shown} does not answer ({error}): see that it runs and that"
-            " LEADWISE_ONLINE_URL is right"
-        ) from None
-    finally:
-        await store.close()
-
-
-def mlflow_app(champion: Champion) -> ASGIApp:
-    """MLflow's own scoring app, without its open documentation pages."""
-    from mlflow.pyfunc import scoring_server
-
-    app: FastAPI = scoring_server.init(champion.model)
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in _MLFLOW_PATHS]
-    return app
 
 
 class App:
@@ -106,11 +38,20 @@ class App:
         path = scope.get("path") if scope["type"] == "http" else None
         if path == "/v1/score":
             await self._score(scope, receive, send)
-        elif path == "/health":
-            about = {"model": self._scorer.bundle.name, "model_version": self._scorer.bundle.version}
-            await _send(send, *((200, {"status": "ok", **about}) if scope["method"] == "GET" else _error(405)))
+        elif path in ("/health", "/ready"):
+            await _send(send, *(await self._health(path) if scope["method"] == "GET" else _error(405)))
         else:
             await self._behind(scope, receive, send)
+
+    async def _health(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Alive, with which model; ready only where features can be looked up too."""
+        about = {"model": self._scorer.bundle.name, "model_version": self._scorer.bundle.version}
+        try:
+            if path == "/ready":
+                await self._scorer.warm_up()
+        except StoreDown:
+            return _error(503)
+        return 200, {"status": "ok", **about}
 
     async def _score(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/score`."""

@@ -213,6 +213,16 @@ class RedisStore:
         await self._client.aclose()
 
 
+def store_of(sqlite: str | None, redis: str | None, layout: Layout) -> OnlineStore:
+    """The online store, open for reading: a file of SQLite, or where there is none the Redis at an address."""
+    if sqlite is not None:
+        return SqliteStore(Path(sqlite), layout)
+    from redis.asyncio import Redis
+
+    waits: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
+    return RedisStore(Redis.from_url(str(redis), **waits), layout)
+
+
 def decoded(message: bytes) -> Any:
     """The value of one of Feast's messages with a single field: text, whole number, float, boolean or time.
 

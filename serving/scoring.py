@@ -64,6 +64,10 @@ class Scorer:
         await self._store.read([0 if self.bundle.layout.whole else ""])
         self._predicted([dict.fromkeys(self.bundle.features)], 0)
 
+    async def close(self) -> None:
+        """Let go of the store."""
+        await self._store.close()
+
     async def score(self, asked: Sequence[Asked], reasons: int = 0) -> list[dict[str, Any]]:
         """The answer for each of `asked`, in order, with its strongest `reasons`.
 

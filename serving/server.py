@@ -1,38 +1,123 @@
-"""`leadwise serve`: the application under uvicorn, on loopback."""
+"""`leadwise serve`: workers on one socket, and the keeper beside them."""
 
+from __future__ import annotations
+
+import os
 import socket
+import subprocess
 import sys
-from contextlib import closing, suppress
+import tempfile
+import threading
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.core.errors import ConfigError
-from pipelines.core.tenant import Tenant
+from pipelines.core.errors import ConfigError, LeadwiseError
+from pipelines.core.report import progress
+from serving.control import FOLDER, Control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.core.tenant import Tenant
+
+DRAIN_SECONDS = 10
+"""What requests under way get to end when the endpoint does."""
+
+_AGAIN_SECONDS = 1.0
 
 
-def serve(tenant: Tenant, target: str | None = None, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve the champion until interrupted.
+def serve(
+    tenant: Tenant, target: str | None = None, host: str = "127.0.0.1", port: int = 8000, workers: int = 1
+) -> None:
+    """Serve the champion until interrupted; another one that is put to work meanwhile takes over within seconds.
 
     Args:
         tenant: whose champion.
         target: what is predicted; None is the tenant's first target.
         host: address to listen on; loopback unless told otherwise.
         port: port to listen on; 0 takes a free one.
+        workers: processes that answer; one that dies is started again.
 
     Raises:
         ConfigError: the address is in use or not this machine's; an unknown target.
-        NotReady: there is no champion.
+        LeadwiseError: there is no champion, or no feature online; the sentence says which.
     """
-    with closing(_listening(host, port)) as listener:
-        import uvicorn
-
-        from serving.app import create_app
-
-        app = create_app(tenant, target)
+    name = tenant.target(target)[0]
+    with closing(_listening(host, port)) as listener, tempfile.TemporaryDirectory(prefix="leadwise-serve-") as folder:
+        control = Control(Path(folder))
+        os.environ[FOLDER] = folder
         where = f"[{host}]" if ":" in host else host
-        sys.stderr.write(f"serving '{tenant.name}' on http://{where}:{listener.getsockname()[1]} (Ctrl+C ends it)\n")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        server = uvicorn.Server(config)
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        said = f"serving '{tenant.name}' on http://{where}:{listener.getsockname()[1]} (Ctrl+C ends it)\n"
+        with _keeper(tenant.name, name, control) as ending:
+            _run(listener, workers, control, said, ending)
+        if not control.begun():
+            raise LeadwiseError("no worker could serve: what they said stands above")
+
+
+def _run(listener: socket.socket, workers: int, control: Control, said: str, ending: threading.Event) -> None:
+    """Run the workers until the endpoint is told to end."""
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    def tell() -> None:
+        while not control.begun():
+            if ending.wait(0.05):
+                return
+        sys.stderr.write(said)
+        sys.stderr.flush()
+
+    threading.Thread(target=tell, name="begun", daemon=True).start()
+    config = uvicorn.Config(
+        "serving.worker:create",
+        factory=True,
+        workers=workers,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    Multiprocess(config, sockets=[listener]).run()
+
+
+@contextmanager
+def _keeper(tenant: str, target: str, control: Control) -> Iterator[threading.Event]:
+    """The keeper, once it knows what is served; started again where it dies, and ended with the block.
+
+    Raises:
+        LeadwiseError: what it could not do.
+    """
+    command = [sys.executable, "-m", "serving.keeper", tenant, target]
+    running = [_started(command)]
+    ending = threading.Event()
+
+    def watch() -> None:
+        while not ending.wait(_AGAIN_SECONDS):
+            if running[0].poll() is not None:
+                running[0] = _started(command)
+
+    try:
+        with progress(f"load the champion of '{target}'"):
+            while control.said() is None:
+                if running[0].poll() is not None:
+                    raise LeadwiseError(control.failed() or "the champion can't be loaded: what was said stands above")
+                time.sleep(0.05)
+        thread = threading.Thread(target=watch, name="keeper", daemon=True)
+        thread.start()
+        yield ending
+        ending.set()
+        thread.join()
+    finally:
+        ending.set()
+        running[0].terminate()
+        running[0].wait()
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    """A process that Ctrl-C does not reach: it ends after the workers."""
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own command
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -42,7 +127,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(128)
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise ConfigError(

@@ -29,6 +29,7 @@ from pipelines.cli import (
     versions,
 )
 from pipelines.cli.errors import FriendlyGroup
+from pipelines.core.lean import own
 
 app = typer.Typer(
     name="leadwise",
@@ -75,4 +76,5 @@ for group in (
 
 def main() -> None:
     """Run the command line; the entry point `leadwise`."""
+    own()
     app()

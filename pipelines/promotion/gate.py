@@ -16,9 +16,9 @@ from models.judges import judge_of
 from models.ranked import unranked
 from pipelines.promotion import checks
 from pipelines.promotion.window import looks_at, window_of
-from pipelines.registry.champion import withdrawn
 from pipelines.registry.frames import columns
 from pipelines.registry.ledger import Look
+from pipelines.registry.rulings import withdrawn
 from pipelines.train.card_figures import coverage_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pipelines.registry.frames import as_columns, frame
 from pipelines.registry.ledger import Ledger
 from pipelines.registry.loading import load
 from pipelines.registry.marks import REFUSED, REJECTED, WAITING
+from pipelines.registry.rulings import ruling
 from pipelines.registry.standing import standing
 from pipelines.registry.tracking import (
     CHALLENGER,
@@ -141,33 +142,6 @@ def _way_to(tenant: Tenant, target: str) -> str:
         if challenger is not None and word in (REFUSED, REJECTED):
             return f"version {challenger.version} was {word}: {challenger.tags.get(f'{PROMOTED[0]}.reason', '')}"
     return f"run `leadwise train --tenant {tenant.name}` and `leadwise promote --tenant {tenant.name}` first"
-
-
-def ruling(known: Sequence[Entry], as_of: datetime | None) -> Entry:
-    """The decision whose version scores the instant `as_of`; see `load_champion`. At least one is known."""
-    current = known[-1]
-    if as_of is None or current.as_of <= as_of.isoformat():
-        return current
-    good = {entry.version: entry for entry in known if entry.version not in withdrawn(known)}
-    found = [entry for entry in good.values() if entry.as_of <= as_of.isoformat()]
-    return max(found, key=lambda entry: (entry.as_of, int(entry.version)), default=current)
-
-
-def withdrawn(known: Sequence[Entry]) -> dict[str, Entry]:
-    """Versions that a rollback took out of work, and nobody put back, with that decision.
-
-    One to a version that had been in force before the other, or never: going forward again takes nothing back.
-    """
-    found: dict[str, Entry] = {}
-    first: dict[str, int] = {}
-    for entry in known:
-        first.setdefault(entry.version, entry.seq)
-        left = entry.previous
-        earlier = left is not None and first[entry.version] < first[left]
-        if entry.action == "rollback" and left is not None and (earlier or first[entry.version] == entry.seq):
-            found[left] = entry
-        found.pop(entry.version, None)
-    return found
 
 
 def load_entry(tenant: Tenant, entry: Entry) -> Champion:

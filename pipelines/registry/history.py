@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.core.errors import Busy, ConfigError, NotReady
+from pipelines.core.lean import go_without
 from pipelines.core.report import Report
-from pipelines.registry.champion import load_version, withdrawn
 from pipelines.registry.ledger import Ledger
 from pipelines.registry.loading import verify
 from pipelines.registry.marks import TAKEN_BACK, mark
+from pipelines.registry.rulings import withdrawn
 from pipelines.registry.standing import decide, exists, mend, show, standing
 from pipelines.registry.tracking import PROMOTED, connect, version_link, version_of
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from pipelines.core.tenant import Tenant
     from pipelines.registry.ledger import Entry
+
+_UNUSED = ("matplotlib", "pandas", "polars", "pyarrow", "scipy", "sklearn")
+"""What MLflow looks for when it is imported, and its registry does without, as in its slim distribution."""
 
 
 def history(tenant: Tenant, target: str | None = None, at: datetime | None = None) -> list[Entry]:
@@ -74,6 +78,8 @@ def rollback(
     if not reason.strip():
         raise ConfigError("a rollback needs a reason: say it with --reason")
     report = Report("rollback", tenant.name)
+    if to is None or any(entry.version == to for entry in Ledger(tenant).entries(target)):
+        go_without(*_UNUSED)  # nothing is loaded, and MLflow comes in much sooner
     name, client = tenant.model_name(target), connect(tenant)
     report.notes += [said for said in mend(tenant, [target]) if "cut short" in said]
     known = Ledger(tenant).entries(target)
@@ -123,6 +129,8 @@ def _sound(tenant: Tenant, target: str, found: ModelVersion, known: list[Entry])
     """Digest of a version's files, which are those it was put to work with; one that never was is loaded to see."""
     held = next((entry.digest for entry in reversed(known) if entry.version == str(found.version)), None)
     if held is None:
+        from pipelines.registry.champion import load_version
+
         return load_version(tenant, target, found).digest
     name = tenant.model_name(target)
     verify(tenant, f"models:/{name}/{found.version}", f"version {found.version} of {name}", held)

@@ -3,7 +3,32 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from pipelines.core.tenant import Tenant
+from serving.app import App
+from serving.bundle import read
+from serving.control import Control
+from serving.guard import Guard
+from serving.keeper import Keeper
+from serving.online import Mark, store_of
+from serving.scoring import Scorer
+
+
+def application(tenant: Tenant, folder: Path, target: str | None = None) -> App:
+    """What a worker and its keeper are together, in one process.
+
+    Args:
+        tenant: whose champion.
+        folder: that they share.
+        target: None is the first.
+    """
+    keeper = Keeper(tenant, tenant.target(target)[0], Control(folder))
+    serving = keeper.serving
+    bundle = read(Path(serving.bundle))
+    store = store_of(serving.sqlite, serving.redis, bundle.layout)
+    return App(Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold), Guard(keeper))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,17 +11,17 @@ from pipelines.core.errors import NotReady
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.table import TABLE
 from pipelines.lake.catalog import Lake
-from serving.app import LARGEST, create_app
+from serving.app import LARGEST
 from tests.conftest import MakeTenant
-from tests.serving.asgi import post, request
+from tests.serving.asgi import application, post, request
 
 SECRET = "zz-5512345678"
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def app(demo: Tenant) -> Any:
-    return create_app(demo)
+def app(demo: Tenant, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return application(demo, tmp_path_factory.mktemp("serving"))
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +45,12 @@ def test_scores_of_known_leads_in_order(app: Any, demo: Tenant, known: dict[str,
     assert {one["features_age"] for one in found} == {0.0}  # asked of the instant up to which the store was filled
 
 
-def test_a_regression_answers_with_its_value(demo: Tenant) -> None:
+def test_a_regression_answers_with_its_value(demo: Tenant, tmp_path: Path) -> None:
     rows = Lake(demo).read(TABLE, columns=["entity_id", "quality"]).slice(0, 5).to_pylist()
     moment = demo.whole_run.as_of.isoformat()
     leads = [{"lead_id": row["entity_id"], "context": {"event_time": moment}} for row in rows]
 
-    answer = post(create_app(demo, "quality"), "/v1/score", {"leads": leads})
+    answer = post(application(demo, tmp_path, "quality"), "/v1/score", {"leads": leads})
 
     assert answer.status == 200, answer.text
     found = answer.json()["scores"]
@@ -109,11 +110,13 @@ def test_given_features_are_scored_as_those_of_the_store(app: Any, demo: Tenant,
         assert abs(one["reasons"][0]["moved"]) >= abs(one["reasons"][1]["moved"]) > 0
 
 
-def test_a_cold_lead_gets_a_score_where_that_is_wanted(app: Any, demo: Tenant, known: dict[str, float]) -> None:
+def test_a_cold_lead_gets_a_score_where_that_is_wanted(demo: Tenant, known: dict[str, float], tmp_path: Path) -> None:
     params = demo.params.model_copy(update={"serve": demo.params.serve.model_copy(update={"cold": True})})
 
     found = post(
-        create_app(replace(demo, params=params)), "/v1/score", {"leads": [{"lead_id": "x"}, {"lead_id": min(known)}]}
+        application(replace(demo, params=params), tmp_path),
+        "/v1/score",
+        {"leads": [{"lead_id": "x"}, {"lead_id": min(known)}]},
     )
 
     one, other = found.json()["scores"]
@@ -179,14 +182,16 @@ def test_another_method_is_one_sentence(app: Any) -> None:
     assert request(app, "POST", "/health").status == 405
 
 
-def test_a_store_that_is_away_is_told_and_comes_back(demo: Tenant, known: dict[str, float]) -> None:
-    app = create_app(demo)
+def test_a_store_that_is_away_is_told_and_comes_back(demo: Tenant, known: dict[str, float], tmp_path: Path) -> None:
+    app = application(demo, tmp_path)
     path = demo.feast_dir / "online.db"
     if not path.is_file():
         pytest.skip("the online store is no file")
     path.rename(path.with_suffix(".away"))
     try:
         answer = post(app, "/v1/score", {"leads": [{"lead_id": min(known)}]})
+        assert request(app, "GET", "/ready").status == 503
+        assert request(app, "GET", "/health").status == 200
     finally:
         path.with_suffix(".away").rename(path)
     assert answer.status == 503
@@ -238,6 +243,6 @@ def test_health_names_the_model(app: Any, demo: Tenant) -> None:
     assert answer["model"] == "demo.conversion"
 
 
-def test_no_champion_is_one_sentence(make_tenant: MakeTenant) -> None:
+def test_no_champion_is_one_sentence(make_tenant: MakeTenant, tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="has no champion"):
-        create_app(make_tenant())
+        application(make_tenant(), tmp_path)

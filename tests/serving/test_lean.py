@@ -2,13 +2,13 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from pipelines.core.errors import NotReady
@@ -16,7 +16,6 @@ from pipelines.core.tenant import Tenant
 from pipelines.features.online import read_online
 from pipelines.registry.champion import load_champion
 from serving.bundle import Bundle, read, stage
-from serving.lean import HEAVY
 from serving.online import OnlineStore, RedisStore, SqliteStore
 
 pytestmark = pytest.mark.slow
@@ -25,8 +24,8 @@ MOMENT = datetime(2026, 4, 1, 17, 30, 12)
 LEAN = """
 import json, sys
 from pathlib import Path
-from serving.lean import HEAVY, lean
-lean()
+from serving.worker import HEAVY, create
+create()
 from serving.bundle import read
 bundle = read(Path(sys.argv[1]))
 asked = json.load(sys.stdin)
@@ -81,7 +80,12 @@ def test_scores_are_those_of_the_champion_without_a_heavy_library(demo: Tenant, 
     asked = read_online(demo, "conversion", [{"lead_id": lead, "event_time": MOMENT} for lead in leads(demo)])
     columns = {name: list(asked[name]) for name, _ in champion.features}
     done = subprocess.run(
-        [sys.executable, "-c", LEAN, str(folder)], input=json.dumps(columns), capture_output=True, text=True, check=True
+        [sys.executable, "-c", LEAN, str(folder)],
+        input=json.dumps(columns),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "LEADWISE_SERVING": str(folder)},
     )
     told = json.loads(done.stdout)
     assert told["loaded"] == []
@@ -100,12 +104,3 @@ def test_a_bundle_is_written_once_and_told_when_it_was_changed(demo: Tenant, fol
         path.write_bytes(kept)
     with pytest.raises(NotReady, match="can't be read"):
         read(folder / "gone")
-
-
-def test_what_is_loaded_already_cannot_be_done_without() -> None:
-    assert "pandas" in HEAVY
-    assert pa is not None
-    from serving.lean import lean
-
-    with pytest.raises(RuntimeError, match="pyarrow"):
-        lean()

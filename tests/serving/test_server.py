@@ -1,11 +1,8 @@
 """The endpoint as a process of its own, over HTTP."""
 
 import json
-import signal
 import socket
-import subprocess
-import sys
-import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,50 +10,24 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.errors import ConfigError
-from pipelines.core.settings import ROOT
+from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.table import TABLE, of_date
 from pipelines.lake.catalog import Lake
 from serving.server import serve
 from tests.conftest import MakeTenant
-
-START = """
-import sys
-from pipelines.core.tenant import Tenant
-from serving.server import serve
-serve(Tenant.load("demo"), port=int(sys.argv[1]))
-"""
+from tests.serving.live import Running, asking, started, until
 
 
 @pytest.fixture(scope="module")
-def port(demo: Tenant) -> Iterator[int]:
-    """The port of a server of ours; it has to end well when interrupted."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = int(free.getsockname()[1])
-    process = subprocess.Popen([sys.executable, "-c", START, str(number)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    try:
-        _wait(process, number)
-        yield number
-    finally:
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    assert process.returncode == 0, said
-    assert "serving 'demo' on http://127.0.0.1:" in said
-    assert "Traceback" not in said
+def running(demo: Tenant) -> Iterator[Running]:
+    with started() as server:
+        yield server
 
 
-def _wait(process: "subprocess.Popen[str]", port: int) -> None:
-    """Until the server answers."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the server did not start")
+@pytest.fixture
+def port(running: Running) -> int:
+    return running.port
 
 
 def _post(port: int, path: str, body: object) -> dict[str, list[dict[str, float]]]:
@@ -97,6 +68,43 @@ def test_scores_over_http_are_the_batch_scores(demo: Tenant, port: int) -> None:
     assert [one["probability"] for one in scores] == pytest.approx(rows["probability"].to_pylist(), abs=1e-9)
     assert [one["tier"] for one in scores] == rows["tier"].to_pylist()
     assert _by_stock_clients(demo, leads) == pytest.approx(rows["probability"].to_pylist(), abs=1e-9)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced(demo: Tenant, running: Running) -> None:
+    until(lambda: len(running.workers()) == 2)
+    lost, other = running.workers()
+    with asking(running.port, [{"lead_id": "nobody"}]) as told:
+        until(lambda: len(told) > 20)
+        lost.kill()
+        until(lambda: len({one.pid for one in running.workers()} - {lost.pid, other.pid}) == 1)
+        seen = len(told)
+        until(lambda: len(told) > seen + 50)
+    assert {status for status, _ in told[seen:]} == {404}
+    assert sum(status == 0 for status, _ in told) <= 4  # what was under way with it
+
+
+@pytest.mark.slow
+def test_mlflow_answers_behind_the_workers(port: int) -> None:
+    for path in ("/ping", "/version", "/ready"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+            assert answer.status == 200
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        _post(port, "/invocations", {"zz-5512345678": 1})
+    assert refused.value.code == 400
+    assert b"zz-5512345678" not in refused.value.read()
+
+
+@pytest.mark.slow
+def test_a_worker_is_small(running: Running) -> None:
+    for worker in running.workers():
+        assert worker.memory_full_info().uss < 150e6
+
+
+@pytest.mark.slow
+def test_no_champion_is_one_sentence(make_tenant: MakeTenant) -> None:
+    with pytest.raises(LeadwiseError, match="tenant 'demo' has no champion for 'conversion' yet"):
+        serve(make_tenant(), port=0)
 
 
 @pytest.mark.slow

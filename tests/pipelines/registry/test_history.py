@@ -9,9 +9,10 @@ from pipelines.core.errors import Busy, ConfigError, NotReady, UnsafeModel
 from pipelines.core.tenant import Tenant
 from pipelines.promotion.promote import promote
 from pipelines.registry import standing as module
-from pipelines.registry.champion import load_champion, load_version, withdrawn
+from pipelines.registry.champion import load_champion, load_version
 from pipelines.registry.history import history, rollback
 from pipelines.registry.ledger import Ledger
+from pipelines.registry.rulings import withdrawn
 from pipelines.registry.standing import mend, standing
 from pipelines.registry.status import model_status
 from pipelines.registry.tracking import CHAMPION, connect, version_of

@@ -1,0 +1,150 @@
+"""A worker: scores of its own, everything else handed to the keeper. It loads none of the heavy libraries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.core.lean import go_without, own
+from serving.app import App
+from serving.bundle import read
+from serving.control import Control
+from serving.guard import LARGEST, Guard, body_of
+from serving.online import Mark, store_of
+from serving.scoring import Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from httpx import AsyncClient
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from serving.control import Serving
+
+log = logging.getLogger("leadwise.serving")
+
+HEAVY = ("cudf", "dask", "feast", "matplotlib", "mlflow", "pandas", "pyarrow", "sklearn")
+"""Libraries that no score needs. The boosters look for some of them, and go on where there are none."""
+
+LOOK_SECONDS = 0.25
+"""How often a worker looks whether another champion is served."""
+
+_WAIT_SECONDS = 60.0
+"""For an answer of MLflow's app."""
+
+
+def create() -> ASGIApp:
+    """The application of this process, as uvicorn asks for it."""
+    own()
+    if not go_without(*HEAVY):
+        raise RuntimeError("a library came in that a worker does without")
+    return Worker(Control.here())
+
+
+class Worker:
+    """Loads what is served when the server starts, and again whenever that changes."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._app: App | None = None
+        self._behind = Guard(Behind(control.socket))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, from one champion."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send, self._run)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _run(self, ready: Callable[[], Any], ending: asyncio.Event) -> None:
+        serving = self._control.said()
+        if serving is None:
+            raise RuntimeError("nothing is served yet")
+        scorer = await self._loaded(serving)
+        self._app = App(scorer, self._behind)
+        await ready()
+        self._control.begin()
+        parent = os.getppid()
+        while not ending.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), LOOK_SECONDS)
+            if os.getppid() != parent:  # killed, and nobody is left to end this
+                os.kill(os.getpid(), signal.SIGTERM)
+            now = self._control.said()
+            if now is None or now == serving:
+                continue
+            serving = now
+            try:
+                scorer = await self._loaded(now)
+            except Exception:
+                log.exception("what was put to work can't be served; the champion before goes on")
+                continue
+            self._app = App(scorer, self._behind)  # a request under way ends with the champion it began with
+        await scorer.close()
+
+    async def _loaded(self, serving: Serving) -> Scorer:
+        bundle = await asyncio.to_thread(read, Path(serving.bundle))
+        scorer = Scorer(
+            bundle, store_of(serving.sqlite, serving.redis, bundle.layout), Mark(Path(serving.mark)), serving.cold
+        )
+        await scorer.warm_up()
+        return scorer
+
+
+class Behind:
+    """Hands requests to MLflow's scoring app, which is a process of its own."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._client: AsyncClient | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, and its answer back."""
+        import httpx
+
+        if self._client is None:
+            transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
+            self._client = httpx.AsyncClient(transport=transport, base_url="http://mlflow", timeout=_WAIT_SECONDS)
+        body, _ = await body_of(receive, LARGEST)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        kept = {name: value for name, value in headers.items() if name in ("content-type", "accept")}
+        try:
+            answer = await self._client.request(scope["method"], scope["path"], content=body, headers=kept)
+            status, content, kind = answer.status_code, answer.content, answer.headers.get("content-type", "text/plain")
+        except httpx.HTTPError as error:
+            log.error("MLflow's app does not answer: %s", type(error).__name__)
+            status, content, kind = 503, b"", "text/plain"
+        told = [(b"content-type", kind.encode("latin-1")), (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": status, "headers": told})
+        await send({"type": "http.response.body", "body": content})
+
+
+async def _lifespan(receive: Receive, send: Send, run: Callable[[Callable[[], Any], asyncio.Event], Any]) -> None:
+    """ASGI's start and end: `run` calls `ready` when requests may come, and ends when the event is set."""
+    await receive()
+    ending = asyncio.Event()
+    started = False
+
+    async def ready() -> None:
+        nonlocal started
+        started = True
+        await send({"type": "lifespan.startup.complete"})
+
+    task = asyncio.ensure_future(run(ready, ending))
+    asked = asyncio.ensure_future(receive())
+    await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+    ending.set()
+    try:
+        await task
+    except Exception as error:
+        log.error("the worker can't serve: %s", error)
+        if not started:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+    await asked
+    await send({"type": "lifespan.shutdown.complete"})
