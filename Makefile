@@ -14,7 +14,7 @@ SERVED := services test_whole_way.py $(addprefix pipelines/, \
 WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo up services test test-services soak check bench bench-models docs clean lock
+.PHONY: help setup demo up services test test-services soak check bench bench-models bench-serving docs clean lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ bench: setup ## figures side by side with the usual way, into var/bench/
 
 bench-models: setup ## lead scores on real data beside what one would otherwise use; TASK=drift runs one
 	$(BIN)/python -m tests.benchmarks.models $(TASK)
+
+bench-serving: setup ## the endpoint beside `mlflow models serve`, both servers in one run
+	$(BIN)/python -m tests.benchmarks serving
 
 docs: setup ## docs/reference.md, from the code
 	$(BIN)/leadwise reference

@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float64]
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers of a larger size count as infinite, which XGBoost's single precision makes of them."""
 
+_FEW = 512
+"""Rows that are looked at all at once: of more, one column after the other, which needs less memory."""
+
 
 class Columns(Protocol):
     """Anything that gives a column by its name: a pandas DataFrame, or a dict of sequences of equal length."""
@@ -103,14 +106,18 @@ class Inputs:
             hint = nearest(missing[0], [str(name) for name in present])
             raise InputError(f"feature {missing[0]!r} is missing from the input ({len(missing)} in all): {hint}")
         rows = len(X[self.columns[0].name])
+        few = rows <= _FEW
         matrix = np.empty((rows, len(self.columns)), dtype=np.float64, order="F")
         for i, column in enumerate(self.columns):
             values = X[column.name]
             if column.kind == "categorical":
                 matrix[:, i] = _codes(values, self._lookups[column.name])
             else:
-                numbers = _floats(column, values)
-                matrix[:, i] = np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
+                matrix[:, i] = _floats(column, values)
+                if not few:
+                    _bound(matrix[:, i])
+        if few:
+            _bound(matrix)
         return matrix
 
     def to_json(self) -> bytes:
@@ -121,6 +128,11 @@ class Inputs:
     def from_json(cls, data: bytes) -> Inputs:
         """What `to_json` wrote."""
         return cls([Column(name, kind, tuple(categories)) for name, kind, categories in json.loads(data)])
+
+
+def _bound(numbers: Floats) -> None:
+    """Put NaN in the place of what is infinite, or beyond `LARGEST`."""
+    np.copyto(numbers, np.nan, where=~(np.abs(numbers) <= LARGEST))
 
 
 def infer_kind(values: Any) -> Kind:
