@@ -9,6 +9,7 @@ import msgspec
 
 from pipelines.core.errors import LeadwiseError
 from serving.guard import body_of, error_body, readable
+from serving.keys import opens
 from serving.online import StoreDown
 from serving.requests import BadRequest, Reader
 from serving.scoring import UnknownLead
@@ -16,6 +17,7 @@ from serving.scoring import UnknownLead
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from serving.keys import Hashes
     from serving.scoring import Scorer
 
 log = logging.getLogger("leadwise.serving")
@@ -24,24 +26,44 @@ LARGEST = 4 * 1024 * 1024
 """Bytes of a body of ours: a thousand leads with their features take a quarter of it."""
 
 _RETRY = (b"retry-after", b"1")  # seconds
+_ASK = (b"www-authenticate", b"Bearer")
+_OPEN = ("/health", "/ready")
+"""What watches over servers asks without a key."""
 
 
 class App:
     """Our paths, and `behind` them whatever answers the others."""
 
-    def __init__(self, scorer: Scorer, behind: ASGIApp) -> None:
-        self._scorer, self._behind = scorer, behind
+    def __init__(self, scorer: Scorer, behind: ASGIApp, keys: Hashes | None) -> None:
+        """Keep what answers.
+
+        Args:
+            scorer: of the champion.
+            behind: answers other paths.
+            keys: who may ask; None is everybody.
+        """
+        self._scorer, self._behind, self._keys = scorer, behind, keys
         self._reader = Reader(scorer.bundle.layout.entity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope.get("path") if scope["type"] == "http" else None
-        if path == "/v1/score":
+        if path is not None and path not in _OPEN and not self._may(scope):
+            await _send(send, *_error(401), [_ASK])
+        elif path == "/v1/score":
             await self._score(scope, receive, send)
         elif path in ("/health", "/ready"):
             await _send(send, *(await self._health(path) if scope["method"] == "GET" else _error(405)))
         else:
             await self._behind(scope, receive, send)
+
+    def _may(self, scope: Scope) -> bool:
+        """Whether a request has a key that opens."""
+        if self._keys is None:
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
+        kind, _, key = given.partition(" ")
+        return kind.lower() == "bearer" and opens(key.strip(), self._keys) is not None
 
     async def _health(self, path: str) -> tuple[int, dict[str, Any]]:
         """Alive, with which model; ready only where features can be looked up too."""

@@ -23,6 +23,7 @@ class Serving:
         redis: address of that Redis, with its password; None where it is a file.
         mark: file that says up to when features are online.
         cold: whether a lead without features gets a score.
+        keys: salt and hash of each API key, by its id; None where everybody may ask.
     """
 
     bundle: str
@@ -31,6 +32,7 @@ class Serving:
     redis: str | None
     mark: str
     cold: bool
+    keys: dict[str, tuple[str, str]] | None
 
 
 class Control:
@@ -62,6 +64,8 @@ class Control:
             told: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        if told["keys"] is not None:
+            told["keys"] = {number: tuple(pair) for number, pair in told["keys"].items()}
         return Serving(**told)
 
     def fail(self, sentence: str) -> None:

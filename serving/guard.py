@@ -12,6 +12,7 @@ LARGEST = 16 * 1024 * 1024
 _KINDS = ("application/json", "text/csv", "application/parquet", "application/vnd.apache.parquet")
 _SENTENCES = {
     400: "the body does not fit the model: send its features in one of MLflow's formats, such as dataframe_split",
+    401: "send a key that is in force: Authorization: Bearer …, as `leadwise keys create` gave it",
     404: "there is nothing at this address: use /v1/score, /invocations, /ping, /version or /health",
     405: "this address does not answer that method",
     413: f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer rows",
@@ -20,7 +21,13 @@ _SENTENCES = {
     503: "the features can't be looked up just now: ask again in a second",
     504: "the request took too long: send fewer rows",
 }
-_CODES = {400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR"}
+_CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
 
 
 def sentence(status: int) -> str:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pipelines.core.errors import LeadwiseError, NotReady, SourceUnreachable
 from pipelines.core.tenant import Tenant
 from serving.bundle import read, stage
 from serving.control import Control, Serving
+from serving.keys import Keys
 from serving.online import Mark, StoreDown, store_of
 from serving.scoring import Scorer
 
@@ -62,7 +64,7 @@ class Keeper:
         from pipelines.registry.ledger import Ledger
 
         self._tenant, self._target, self._control = tenant, target, control
-        self._ledger = Ledger(tenant)
+        self._ledger, self._keys = Ledger(tenant), Keys(tenant)
         entry = self._ledger.current(target)
         self._seq = entry.seq if entry else 0
         self._take(load_champion(tenant, target))
@@ -74,12 +76,15 @@ class Keeper:
         await self._app(scope, receive, send)
 
     def look(self) -> bool:
-        """Serve another champion where one was put to work since; whether one was.
+        """Serve another champion where one was put to work since; whether one was. Keys are looked at too.
 
         Where it can't be loaded, that is logged, and the one before goes on.
         """
         from pipelines.registry.champion import load_entry
 
+        if (keys := self._keys.hashes()) != self.serving.keys:
+            self.serving = replace(self.serving, keys=keys)
+            self._control.say(self.serving)
         entry = self._ledger.current(self._target)
         if entry is None or entry.seq == self._seq:
             return False
@@ -105,6 +110,7 @@ class Keeper:
             redis=tenant.settings.online_url,
             mark=str(tenant.online_mark),
             cold=tenant.params.serve.cold,
+            keys=self._keys.hashes(),
         )
         self._app = mlflow_app(champion)
 

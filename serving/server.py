@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.report import progress
 from serving.control import FOLDER, Control
+from serving.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +43,12 @@ def serve(
         workers: processes that answer; one that dies is started again.
 
     Raises:
-        ConfigError: the address is in use or not this machine's; an unknown target.
+        ConfigError: the address is in use or not this machine's, or is open to others and there is no key; an unknown
+            target.
         LeadwiseError: there is no champion, or no feature online; the sentence says which.
     """
     name = tenant.target(target)[0]
+    _refuse_open(tenant, host)
     with closing(_listening(host, port)) as listener, tempfile.TemporaryDirectory(prefix="leadwise-serve-") as folder:
         control = Control(Path(folder))
         os.environ[FOLDER] = folder
@@ -54,6 +58,19 @@ def serve(
             _run(listener, workers, control, said, ending)
         if not control.begun():
             raise LeadwiseError("no worker could serve: what they said stands above")
+
+
+def _refuse_open(tenant: Tenant, host: str) -> None:
+    """Raise ConfigError where others than this machine could ask without a key."""
+    try:
+        alone = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        alone = host == "localhost"
+    if not alone and not Keys(tenant).hashes():
+        raise ConfigError(
+            f"{host} can be reached from elsewhere, and tenant '{tenant.name}' has no key yet: make one with"
+            f" `leadwise keys create NAME --tenant {tenant.name}`, or listen on 127.0.0.1"
+        )
 
 
 def _run(listener: socket.socket, workers: int, control: Control, said: str, ending: threading.Event) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class Worker:
         if serving is None:
             raise RuntimeError("nothing is served yet")
         scorer = await self._loaded(serving)
-        self._app = App(scorer, self._behind)
+        self._app = App(scorer, self._behind, serving.keys)
         await ready()
         self._control.begin()
         parent = os.getppid()
@@ -78,13 +79,15 @@ class Worker:
             now = self._control.said()
             if now is None or now == serving:
                 continue
-            serving = now
-            try:
-                scorer = await self._loaded(now)
-            except Exception:
-                log.exception("what was put to work can't be served; the champion before goes on")
-                continue
-            self._app = App(scorer, self._behind)  # a request under way ends with the champion it began with
+            before, serving = serving, now
+            if replace(before, keys=now.keys) != now:
+                try:
+                    scorer = await self._loaded(now)
+                except Exception:
+                    log.exception("what was put to work can't be served; the champion before goes on")
+            self._app = App(
+                scorer, self._behind, serving.keys
+            )  # a request under way ends with the champion it began with
         await scorer.close()
 
     async def _loaded(self, serving: Serving) -> Scorer:

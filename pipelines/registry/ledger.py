@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.core.database import begun, transaction
 from pipelines.core.errors import Busy, LeadwiseError
 from pipelines.core.interval import utc_now
-from pipelines.core.stores import sentences
 from pipelines.registry.ledger_tables import LEDGER, LOOKS, tables
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ class Ledger:
                 return
 
     def _select(self, name: str, target: str, order: str) -> list[dict[str, Any]]:
-        if not self._begun:
+        if not begun(self._tenant):
             return []
         with self._connected() as connection:
             from sqlalchemy import inspect, select
@@ -179,30 +178,17 @@ class Ledger:
     def _insert(self, name: str, row: Mapping[str, Any]) -> None:
         from sqlalchemy.exc import DBAPIError
 
-        if not self._tenant.settings.catalog_url:
-            Path(self._tenant.home).mkdir(parents=True, exist_ok=True)
         table = tables()[name]
-        with suppress(DBAPIError), self._connected() as connection:  # another process may make them at this moment
+        with (
+            suppress(DBAPIError),
+            self._connected(writing=True) as connection,
+        ):  # another process may make them at this moment
             table.metadata.create_all(connection)
         with self._connected() as connection:
             connection.execute(table.insert().values(tenant=self._tenant.name, **row))
 
-    @property
-    def _begun(self) -> bool:
-        return bool(self._tenant.settings.catalog_url) or (self._tenant.home / "catalog.db").is_file()
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        """One transaction: all of it is there afterwards, or nothing."""
-        from sqlalchemy import create_engine
-        from sqlalchemy.pool import NullPool
-
-        served = bool(self._tenant.settings.catalog_url)
-        patience = {"connect_timeout": 5} if served else {"timeout": 30}
-        engine = create_engine(self._tenant.catalog_uri, poolclass=NullPool, connect_args=patience)
-        where = f"ledger of tenant '{self._tenant.name}'"
-        with sentences(where, str(self._tenant.home)), engine.begin() as connection:
-            yield connection
+    def _connected(self, writing: bool = False) -> AbstractContextManager[Connection]:
+        return transaction(self._tenant, f"ledger of tenant '{self._tenant.name}'", writing)
 
 
 def entry_of(

@@ -28,7 +28,7 @@ def application(tenant: Tenant, folder: Path, target: str | None = None) -> App:
     serving = keeper.serving
     bundle = read(Path(serving.bundle))
     store = store_of(serving.sqlite, serving.redis, bundle.layout)
-    return App(Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold), Guard(keeper))
+    return App(Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold), Guard(keeper), serving.keys)
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,12 @@ class Answer:
         return json.loads(self.text)
 
 
-def request(app: Any, method: str, path: str, body: bytes = b"", kind: str | None = "application/json") -> Answer:
+def request(
+    app: Any, method: str, path: str, body: bytes = b"", kind: str | None = "application/json", key: str | None = None
+) -> Answer:
     """Send one request; a crash of the application after its answer does not matter."""
     headers = [(b"host", b"test")] + ([(b"content-type", kind.encode())] if kind else [])
+    headers += [(b"authorization", key.encode())] if key else []
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},

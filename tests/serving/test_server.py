@@ -14,6 +14,7 @@ from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.table import TABLE, of_date
 from pipelines.lake.catalog import Lake
+from serving.keys import Keys
 from serving.server import serve
 from tests.conftest import MakeTenant
 from tests.serving.live import Running, asking, started, until
@@ -114,3 +115,26 @@ def test_a_port_in_use_is_one_sentence(make_tenant: MakeTenant) -> None:
         taken.listen()
         with pytest.raises(ConfigError, match="can't listen on 127"):
             serve(make_tenant(), port=taken.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_a_key_counts_within_seconds_and_so_does_its_end(demo: Tenant, running: Running) -> None:
+    """The last of the module's tests: from now on this endpoint wants a key."""
+    assert _status(running.port, None) == 404
+    keys = Keys(demo)
+    key = keys.create("a test")
+    until(lambda: _status(running.port, None) == 401)
+    assert _status(running.port, key) == 404
+    keys.revoke(keys.all()[-1].id)
+    until(lambda: _status(running.port, key) == 401)
+    with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/health", timeout=60) as answer:
+        assert answer.status == 200
+
+
+def _status(port: int, key: str | None) -> int:
+    """Of a question for a lead that nobody knows."""
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/score", b'{"leads": [{"lead_id": "nobody"}]}', headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked, timeout=60)
+    return int(refused.value.code)
