@@ -1,8 +1,10 @@
-"""The fast path as an ASGI application: `/v1/score`, `/health` and `/ready`; the rest is for whoever stands behind."""
+"""The fast path as an ASGI application: `/v1/score`, `/metrics`, `/health` and `/ready`; the rest goes behind it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from pipelines.core.errors import LeadwiseError
 from serving.guard import body_of, error_body, readable
 from serving.keys import opens
+from serving.metrics import KIND
 from serving.online import StoreDown
 from serving.requests import BadRequest, Reader
 from serving.scoring import UnknownLead
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from serving.keys import Hashes
+    from serving.metrics import Metrics
     from serving.scoring import Scorer
 
 log = logging.getLogger("leadwise.serving")
@@ -34,15 +38,20 @@ _OPEN = ("/health", "/ready")
 class App:
     """Our paths, and `behind` them whatever answers the others."""
 
-    def __init__(self, scorer: Scorer, behind: ASGIApp, keys: Hashes | None) -> None:
+    def __init__(
+        self, scorer: Scorer, behind: ASGIApp, metrics: Metrics, keys: Hashes | None = None, queue: int = 64
+    ) -> None:
         """Keep what answers.
 
         Args:
             scorer: of the champion.
             behind: answers other paths.
+            metrics: told of each answer of ours.
             keys: who may ask; None is everybody.
+            queue: requests for scores that may wait; more are told to come again.
         """
         self._scorer, self._behind, self._keys = scorer, behind, keys
+        self._metrics, self._queue, self._waiting = metrics, queue, 0
         self._reader = Reader(scorer.bundle.layout.entity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +61,8 @@ class App:
             await _send(send, *_error(401), [_ASK])
         elif path == "/v1/score":
             await self._score(scope, receive, send)
+        elif path == "/metrics" and scope["method"] == "GET":
+            await _answer(send, 200, self._metrics.text(), KIND.encode())
         elif path in ("/health", "/ready"):
             await _send(send, *(await self._health(path) if scope["method"] == "GET" else _error(405)))
         else:
@@ -76,18 +87,30 @@ class App:
         return 200, {"status": "ok", **about}
 
     async def _score(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /v1/score`."""
+        """`POST /v1/score`, in its turn."""
+        began = time.perf_counter()
+        if self._waiting >= self._queue:
+            status, told = _error(429)
+        else:
+            self._waiting += 1
+            try:
+                await asyncio.sleep(0)  # whoever came by now is counted before the first of them is answered
+                status, told = await self._asked(scope, receive)
+            finally:
+                self._waiting -= 1
+        await _send(send, status, told, [_RETRY] if status in (429, 503) else [])
+        self._metrics.answered(status, time.perf_counter() - began, told.get("scores", ()))
+
+    async def _asked(self, scope: Scope, receive: Receive) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer to a request."""
         if scope["method"] != "POST":
-            await _send(send, *_error(405))
-            return
+            return _error(405)
         body, whole = await body_of(receive, LARGEST)
         if not whole:
-            await _send(send, *_error(413, f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer leads"))
-        elif not readable(scope, "application/json"):
-            await _send(send, *_error(415, "send the body as application/json in UTF-8"))
-        else:
-            status, told = await self._answered(body)
-            await _send(send, status, told, [_RETRY] if status == 503 else [])
+            return _error(413, f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer leads")
+        if not readable(scope, "application/json"):
+            return _error(415, "send the body as application/json in UTF-8")
+        return await self._answered(body)
 
     async def _answered(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer."""
@@ -118,7 +141,12 @@ def _error(status: int, message: str | None = None) -> tuple[int, dict[str, Any]
 
 
 async def _send(send: Send, status: int, told: dict[str, Any], more: list[tuple[bytes, bytes]] | None = None) -> None:
-    content = msgspec.json.encode(told)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content)), *(more or [])]
+    await _answer(send, status, msgspec.json.encode(told), b"application/json", more)
+
+
+async def _answer(
+    send: Send, status: int, content: bytes, kind: bytes, more: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(content)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -23,6 +23,7 @@ class Serving:
         redis: address of that Redis, with its password; None where it is a file.
         mark: file that says up to when features are online.
         cold: whether a lead without features gets a score.
+        queue: requests for scores that may wait in a worker.
         keys: salt and hash of each API key, by its id; None where everybody may ask.
     """
 
@@ -32,6 +33,7 @@ class Serving:
     redis: str | None
     mark: str
     cold: bool
+    queue: int
     keys: dict[str, tuple[str, str]] | None
 
 

@@ -17,6 +17,7 @@ _SENTENCES = {
     405: "this address does not answer that method",
     413: f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer rows",
     415: f"send the body with a Content-Type of {' or '.join(_KINDS[:2])} in UTF-8",
+    429: "too many requests wait already: ask again in a second",
     500: "the score could not be computed: look at the server's log",
     503: "the features can't be looked up just now: ask again in a second",
     504: "the request took too long: send fewer rows",
@@ -25,6 +26,7 @@ _CODES = {
     400: "BAD_REQUEST",
     401: "UNAUTHENTICATED",
     404: "RESOURCE_DOES_NOT_EXIST",
+    429: "REQUEST_LIMIT_EXCEEDED",
     500: "INTERNAL_ERROR",
     503: "TEMPORARILY_UNAVAILABLE",
 }

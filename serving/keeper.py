@@ -110,6 +110,7 @@ class Keeper:
             redis=tenant.settings.online_url,
             mark=str(tenant.online_mark),
             cold=tenant.params.serve.cold,
+            queue=tenant.params.serve.queue,
             keys=self._keys.hashes(),
         )
         self._app = mlflow_app(champion)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Scorer:
         """
         await self._store.read([0 if self.bundle.layout.whole else ""])
         self._predicted([dict.fromkeys(self.bundle.features)], 0)
+
+    def age(self) -> float | None:
+        """Seconds since the instant up to which features are online; None where nobody said."""
+        until = self._mark.until()
+        return None if until is None else (datetime.now(UTC).replace(tzinfo=None) - until).total_seconds()
 
     async def close(self) -> None:
         """Let go of the store."""

@@ -18,6 +18,7 @@ from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.report import progress
 from serving.control import FOLDER, Control
 from serving.keys import Keys
+from serving.metrics import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,7 @@ def serve(
     with closing(_listening(host, port)) as listener, tempfile.TemporaryDirectory(prefix="leadwise-serve-") as folder:
         control = Control(Path(folder))
         os.environ[FOLDER] = folder
+        prepare(control.folder / "metrics")
         where = f"[{host}]" if ":" in host else host
         said = f"serving '{tenant.name}' on http://{where}:{listener.getsockname()[1]} (Ctrl+C ends it)\n"
         with _keeper(tenant.name, name, control) as ending:

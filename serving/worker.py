@@ -16,6 +16,7 @@ from serving.app import App
 from serving.bundle import read
 from serving.control import Control
 from serving.guard import LARGEST, Guard, body_of
+from serving.metrics import Metrics
 from serving.online import Mark, store_of
 from serving.scoring import Scorer
 
@@ -54,6 +55,7 @@ class Worker:
         self._control = control
         self._app: App | None = None
         self._behind = Guard(Behind(control.socket))
+        self._metrics = Metrics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, from one champion."""
@@ -66,8 +68,8 @@ class Worker:
         serving = self._control.said()
         if serving is None:
             raise RuntimeError("nothing is served yet")
-        scorer = await self._loaded(serving)
-        self._app = App(scorer, self._behind, serving.keys)
+        scorer, seq = await self._loaded(serving), serving.seq
+        self._app = self._made(scorer, serving)
         await ready()
         self._control.begin()
         parent = os.getppid()
@@ -76,19 +78,21 @@ class Worker:
                 await asyncio.wait_for(ending.wait(), LOOK_SECONDS)
             if os.getppid() != parent:  # killed, and nobody is left to end this
                 os.kill(os.getpid(), signal.SIGTERM)
+            self._metrics.serves(seq, scorer.age())
             now = self._control.said()
             if now is None or now == serving:
                 continue
             before, serving = serving, now
             if replace(before, keys=now.keys) != now:
                 try:
-                    scorer = await self._loaded(now)
+                    scorer, seq = await self._loaded(now), now.seq
                 except Exception:
                     log.exception("what was put to work can't be served; the champion before goes on")
-            self._app = App(
-                scorer, self._behind, serving.keys
-            )  # a request under way ends with the champion it began with
+            self._app = self._made(scorer, serving)  # a request under way ends with the champion it began with
         await scorer.close()
+
+    def _made(self, scorer: Scorer, serving: Serving) -> App:
+        return App(scorer, self._behind, self._metrics, serving.keys, serving.queue)
 
     async def _loaded(self, serving: Serving) -> Scorer:
         bundle = await asyncio.to_thread(read, Path(serving.bundle))

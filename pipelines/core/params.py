@@ -65,6 +65,7 @@ class ServeParams(Strict):
     cold: bool = Field(
         description="a lead without features online gets a score from its context alone, marked as cold; else 404"
     )
+    queue: int = Field(ge=1, description="requests that may wait in a worker; more are told to come again (429)")
 
 
 class DriftMethod(Strict):

@@ -12,6 +12,7 @@ from serving.bundle import read
 from serving.control import Control
 from serving.guard import Guard
 from serving.keeper import Keeper
+from serving.metrics import Metrics
 from serving.online import Mark, store_of
 from serving.scoring import Scorer
 
@@ -28,7 +29,8 @@ def application(tenant: Tenant, folder: Path, target: str | None = None) -> App:
     serving = keeper.serving
     bundle = read(Path(serving.bundle))
     store = store_of(serving.sqlite, serving.redis, bundle.layout)
-    return App(Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold), Guard(keeper), serving.keys)
+    scorer = Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold)
+    return App(scorer, Guard(keeper), Metrics(), serving.keys, serving.queue)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ def request(
     app: Any, method: str, path: str, body: bytes = b"", kind: str | None = "application/json", key: str | None = None
 ) -> Answer:
     """Send one request; a crash of the application after its answer does not matter."""
+    return asyncio.run(_one(app, method, path, body, kind, key))
+
+
+def together(app: Any, asked: list[tuple[str, str, bytes]]) -> list[Answer]:
+    """Send requests (method, path, body) all at once."""
+
+    async def run() -> list[Answer]:
+        return await asyncio.gather(*(_one(app, *one, "application/json", None) for one in asked))
+
+    return asyncio.run(run())
+
+
+async def _one(app: Any, method: str, path: str, body: bytes, kind: str | None, key: str | None) -> Answer:
     headers = [(b"host", b"test")] + ([(b"content-type", kind.encode())] if kind else [])
     headers += [(b"authorization", key.encode())] if key else []
     scope = {
@@ -74,14 +89,11 @@ def request(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    async def run() -> None:
-        try:
-            await app(scope, receive, send)
-        except Exception:
-            if not sent:
-                raise
-
-    asyncio.run(run())
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        if not sent:
+            raise
     return Answer(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode())
 
 

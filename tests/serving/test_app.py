@@ -13,7 +13,7 @@ from pipelines.deliver.table import TABLE
 from pipelines.lake.catalog import Lake
 from serving.app import LARGEST
 from tests.conftest import MakeTenant
-from tests.serving.asgi import application, post, request
+from tests.serving.asgi import application, post, request, together
 
 SECRET = "zz-5512345678"
 pytestmark = pytest.mark.slow
@@ -175,6 +175,26 @@ def test_no_json_is_one_sentence(app: Any, body: bytes, kind: str | None, status
     assert answer.status == status
     assert set(answer.json()) == {"error_code", "message"}
     assert SECRET not in answer.text
+
+
+def test_who_comes_when_too_many_wait_is_told_to_come_again(
+    demo: Tenant, known: dict[str, float], tmp_path: Path
+) -> None:
+    """Of twenty at once two may wait; the others are answered at once, and later nobody is turned away."""
+    serve = demo.params.serve.model_copy(update={"queue": 2})
+    app = application(replace(demo, params=demo.params.model_copy(update={"serve": serve})), tmp_path)
+    body = json.dumps({"leads": [{"lead_id": min(known)}]}).encode()
+
+    answers = together(app, [("POST", "/v1/score", body)] * 20)
+
+    statuses = [one.status for one in answers]
+    assert statuses == [200] * 2 + [429] * 18
+    assert "ask again" in answers[statuses.index(429)].json()["message"]
+    assert post(app, "/v1/score", json.loads(body)).status == 200
+    told = request(app, "GET", "/metrics").text
+    assert 'leadwise_request_seconds_count{status="429"} 18.0' in told
+    assert 'leadwise_rows_total{model_version="1"} 3.0' in told
+    assert "leadwise_score_count 3.0" in told
 
 
 def test_another_method_is_one_sentence(app: Any) -> None:

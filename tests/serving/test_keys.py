@@ -13,6 +13,7 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.tenant import Tenant
 from serving.app import App
 from serving.keys import Keys, opens
+from serving.metrics import Metrics
 from serving.server import serve
 from tests.conftest import MakeTenant
 from tests.serving.asgi import request
@@ -93,7 +94,7 @@ def test_every_path_but_the_watchers_wants_a_key(tenant: Tenant) -> None:
 
             name, version = "demo.conversion", "1"
 
-    app = App(Nobody(), None, keys.hashes())  # type: ignore[arg-type]
+    app = App(Nobody(), None, Metrics(), keys.hashes())  # type: ignore[arg-type]
     for path in ("/v1/score", "/invocations", "/ping", "/version", "/docs", "/"):
         for sent in (None, "Bearer", "Bearer nonsense", f"Basic {key}", f"Bearer {key}x"):
             answer = request(app, "POST", path, b"{}", key=sent)

@@ -86,6 +86,28 @@ def test_a_worker_that_is_killed_is_replaced(demo: Tenant, running: Running) -> 
 
 
 @pytest.mark.slow
+def test_metrics_are_of_all_workers(port: int) -> None:
+    body = {"leads": [{"lead_id": "nobody"}]}
+
+    def refused() -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            lines = answer.read().decode().splitlines()
+        told = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        assert told["leadwise_model_decision"] == "1.0"
+        assert float(told["leadwise_features_age_seconds"]) > 0
+        assert float(told["leadwise_score_count"]) <= float(told['leadwise_rows_total{model_version="1"}'])
+        return float(told.get('leadwise_request_seconds_count{status="404"}', 0))
+
+    _post(port, "/v1/score", {"leads": [{"features": {}}]})
+    until(lambda: refused() >= 0)
+    before = refused()
+    for _ in range(40):  # each on a connection of its own: both workers get some
+        with pytest.raises(urllib.error.HTTPError):
+            _post(port, "/v1/score", body)
+    assert refused() == before + 40
+
+
+@pytest.mark.slow
 def test_mlflow_answers_behind_the_workers(port: int) -> None:
     for path in ("/ping", "/version", "/ready"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:

@@ -1,0 +1,73 @@
+"""What Prometheus is told of the endpoint: all workers together, through files in the folder that they share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_SCORES = tuple(place / 20 for place in range(1, 20))
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+KIND = "text/plain; version=0.0.4; charset=utf-8"
+"""Content-Type of what `Metrics.text` gives."""
+
+
+def prepare(folder: Path) -> None:
+    """Let processes that begin after this share their figures in `folder`, which is made."""
+    folder.mkdir()
+    os.environ[_FOLDER] = str(folder)
+
+
+class Metrics:
+    """The figures of one worker, and the text of all of them."""
+
+    def __init__(self) -> None:
+        """Begin to count. `prepare` was called before this process began; else figures are of this process alone."""
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self._own = CollectorRegistry()
+        shared: dict[str, Any] = {"registry": self._own}
+        newest: dict[str, Any] = {**shared, "multiprocess_mode": "mostrecent"}
+        self._latency = Histogram(
+            "leadwise_request_seconds", "Time to an answer.", ("status",), buckets=_SECONDS, **shared
+        )
+        self._rows = Counter("leadwise_rows", "Scores that were given.", ("model_version",), **shared)
+        self._scores = Histogram("leadwise_score", "Probabilities that were given.", buckets=_SCORES, **shared)
+        self._cold = Counter("leadwise_cold_rows", "Scores of leads without features online.", **shared)
+        self._age = Gauge("leadwise_features_age_seconds", "Age of the features online.", **newest)
+        self._model = Gauge("leadwise_model_decision", "Number of the ledger's decision that is served.", **newest)
+
+    def serves(self, seq: int, age: float | None) -> None:
+        """Say which decision is served, and how old the features are, in seconds."""
+        self._model.set(seq)
+        if age is not None:
+            self._age.set(age)
+
+    def answered(self, status: int, seconds: float, scores: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Count an answer and the scores in it."""
+        self._latency.labels(str(status)).observe(seconds)
+        if not scores:
+            return
+        self._rows.labels(scores[0]["model_version"]).inc(len(scores))
+        for one in scores:
+            if "probability" in one:
+                self._scores.observe(one["probability"])
+            if "cold" in one:
+                self._cold.inc()
+
+    def text(self) -> bytes:
+        """The figures in Prometheus' text format: of all workers where they share a folder."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        if not os.environ.get(_FOLDER):
+            return bytes(generate_latest(self._own))
+        every = CollectorRegistry()
+        collector: Any = MultiProcessCollector
+        collector(every)
+        return bytes(generate_latest(every))
