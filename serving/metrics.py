@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,23 +10,19 @@ if TYPE_CHECKING:
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SCORES = tuple(place / 20 for place in range(1, 20))
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable that names the folder in which processes share their figures; the library reads it when it is imported."""
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 """Content-Type of what `Metrics.text` gives."""
-
-
-def prepare(folder: Path) -> None:
-    """Let processes that begin after this share their figures in `folder`, which is made."""
-    folder.mkdir()
-    os.environ[_FOLDER] = str(folder)
 
 
 class Metrics:
     """The figures of one worker, and the text of all of them."""
 
     def __init__(self) -> None:
-        """Begin to count. `prepare` was called before this process began; else figures are of this process alone."""
+        """Begin to count: with other processes where `FOLDER` is set, else for this one alone."""
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self._own = CollectorRegistry()
@@ -65,7 +60,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        if not os.environ.get(_FOLDER):
+        if not os.environ.get(FOLDER):
             return bytes(generate_latest(self._own))
         every = CollectorRegistry()
         collector: Any = MultiProcessCollector

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.report import progress
+from serving import metrics
 from serving.control import FOLDER, Control
 from serving.keys import Keys
-from serving.metrics import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pipelines.core.tenant import Tenant
 
@@ -52,14 +52,29 @@ def serve(
     _refuse_open(tenant, host)
     with closing(_listening(host, port)) as listener, tempfile.TemporaryDirectory(prefix="leadwise-serve-") as folder:
         control = Control(Path(folder))
-        os.environ[FOLDER] = folder
-        prepare(control.folder / "metrics")
+        figures = control.folder / "metrics"
+        figures.mkdir()
         where = f"[{host}]" if ":" in host else host
         said = f"serving '{tenant.name}' on http://{where}:{listener.getsockname()[1]} (Ctrl+C ends it)\n"
-        with _keeper(tenant.name, name, control) as ending:
+        with _told({FOLDER: folder, metrics.FOLDER: str(figures)}), _keeper(tenant.name, name, control) as ending:
             _run(listener, workers, control, said, ending)
         if not control.begun():
             raise LeadwiseError("no worker could serve: what they said stands above")
+
+
+@contextmanager
+def _told(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables of the processes that are started within."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _refuse_open(tenant: Tenant, host: str) -> None:
