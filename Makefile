@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVED := services test_whole_way.py $(addprefix pipelines/, \
   $(addprefix features/test_, stores.py parity.py late.py history.py) quality/test_first_arrival.py \
-  $(addprefix train/test_, train.py reproduce.py) $(addprefix registry/test_, ledger.py registry.py history.py) $(addprefix promotion/test_, promote.py review.py outcomes.py shadow.py) watch/test_probation.py \
+  $(addprefix train/test_, train.py reproduce.py) $(addprefix registry/test_, ledger.py registry.py history.py) \
   $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py evolve.py) \
   $(addprefix privacy/test_, forget.py expire.py growing.py) $(addprefix deliver/test_, score.py table.py))
 # A file of tests stays with one worker, which makes what its tests share; four fit into the memory of a laptop.

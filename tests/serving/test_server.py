@@ -14,6 +14,7 @@ from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.table import TABLE, of_date
 from pipelines.lake.catalog import Lake
+from serving.client import Client, ScoreRefused
 from serving.keys import Keys
 from serving.server import serve
 from tests.conftest import MakeTenant
@@ -105,6 +106,19 @@ def test_metrics_are_of_all_workers(port: int) -> None:
         with pytest.raises(urllib.error.HTTPError):
             _post(port, "/v1/score", body)
     assert refused() == before + 40
+
+
+@pytest.mark.slow
+def test_the_client_gets_the_same(demo: Tenant, port: int) -> None:
+    rows = Lake(demo).read(TABLE, columns=["entity_id", "probability", "tier"], where=of_date(demo.whole_run.label))
+    with Client(f"http://127.0.0.1:{port}") as client:
+        found = client.score(rows["entity_id"].to_pylist()[:50], event_time=demo.whole_run.as_of, reasons=1)
+        with pytest.raises(ScoreRefused, match="nothing is known of the lead_id at position 0") as refused:
+            client.score(["nobody"])
+    assert [one.probability for one in found] == pytest.approx(rows["probability"].to_pylist()[:50], abs=1e-9)
+    assert [one.tier for one in found] == rows["tier"].to_pylist()[:50]
+    assert {len(one.reasons) for one in found} == {1}
+    assert refused.value.status == 404
 
 
 @pytest.mark.slow
