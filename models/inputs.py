@@ -180,13 +180,13 @@ def _codes(values: Any, lookup: Mapping[str, float]) -> Floats:
 def _floats(column: Column, values: Any) -> Floats:
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     numbers = np.empty(len(values), dtype=np.float64)
     for i, value in enumerate(values):
         try:
             numbers[i] = float("nan") if is_missing(value) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             wanted = "a number" if column.kind == "numeric" else "true, false or empty"
             raise InputError(f"feature {column.name!r} must be {wanted}, not {value!r}") from None
     return numbers

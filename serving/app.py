@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ log = logging.getLogger("leadwise.serving")
 LARGEST = 4 * 1024 * 1024
 """Bytes of a body of ours: a thousand leads with their features take a quarter of it."""
 
+_BODY_SECONDS = 10.0
+_READY_SECONDS = 1.0
 _RETRY = (b"retry-after", b"1")  # seconds
 _ASK = (b"www-authenticate", b"Bearer")
 _OPEN = ("/health", "/ready")
@@ -51,7 +54,7 @@ class App:
             queue: requests for scores that may wait; more are told to come again.
         """
         self._scorer, self._behind, self._keys = scorer, behind, keys
-        self._metrics, self._queue, self._waiting = metrics, queue, 0
+        self._metrics, self._queue, self._waiting, self._ready = metrics, queue, 0, -math.inf
         self._reader = Reader(scorer.bundle.layout.entity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,8 +83,9 @@ class App:
         """Alive, with which model; ready only where features can be looked up too."""
         about = {"model": self._scorer.bundle.name, "model_version": self._scorer.bundle.version}
         try:
-            if path == "/ready":
+            if path == "/ready" and time.monotonic() - self._ready >= _READY_SECONDS:
                 await self._scorer.warm_up()
+                self._ready = time.monotonic()
         except StoreDown:
             return _error(503)
         return 200, {"status": "ok", **about}
@@ -105,7 +109,11 @@ class App:
         """Status and body of the answer to a request."""
         if scope["method"] != "POST":
             return _error(405)
-        body, whole = await body_of(receive, LARGEST)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body, whole = await body_of(receive, LARGEST)
+        except TimeoutError:
+            return _error(408)
         if not whole:
             return _error(413, f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer leads")
         if not readable(scope, "application/json"):

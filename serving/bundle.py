@@ -83,7 +83,7 @@ def stage(tenant: Tenant, champion: Champion) -> Path:
     }
     text = json.dumps(about, indent=1, sort_keys=True) + "\n"
     home = tenant.home / "serving" / champion.target
-    folder = home / f"{champion.version}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    folder = home / f"{champion.version}-{_digest(text)}"
     if folder.is_dir():
         return folder
     home.mkdir(parents=True, exist_ok=True)
@@ -114,12 +114,15 @@ def read(folder: Path) -> Bundle:
     from models.base import load_state
 
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        text = (folder / _ABOUT).read_text(encoding="utf-8")
+        about = json.loads(text)
         files = {name: (folder / _MODEL / name).read_bytes() for name in about["files"]}
     except OSError as error:
         raise NotReady(
             f"the served model {folder} can't be read ({error.strerror}): start `leadwise serve` again"
         ) from None
+    if not folder.name.endswith(f"-{_digest(text)}"):
+        raise NotReady(f"the served model's file {folder / _ABOUT} was changed: remove {folder}")
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != about["files"][name]:
             raise NotReady(f"the served model's file {folder / _MODEL / name} was changed: remove {folder}")
@@ -136,6 +139,10 @@ def read(folder: Path) -> Bundle:
         clock=Clock.of(about["clock"]),
         estimator=load_state(files, threads=1),
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def layout_of(tenant: Tenant, target: str) -> tuple[Layout, Clock]:

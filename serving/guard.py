@@ -15,11 +15,12 @@ _SENTENCES = {
     401: "send a key that is in force: Authorization: Bearer …, as `leadwise keys create` gave it",
     404: "there is nothing at this address: use /v1/score, /invocations, /ping, /version or /health",
     405: "this address does not answer that method",
+    408: "the body did not come: send it at once",
     413: f"the body is larger than {LARGEST // 1024 // 1024} MB: send fewer rows",
     415: f"send the body with a Content-Type of {' or '.join(_KINDS[:2])} in UTF-8",
     429: "too many requests wait already: ask again in a second",
     500: "the score could not be computed: look at the server's log",
-    503: "the features can't be looked up just now: ask again in a second",
+    503: "this can't be answered just now: ask again in a second",
     504: "the request took too long: send fewer rows",
 }
 _CODES = {

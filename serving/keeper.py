@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,19 +21,25 @@ from serving.control import Control, Serving
 from serving.keys import Keys
 from serving.online import Mark, StoreDown, store_of
 from serving.scoring import Scorer
+from serving.worker import PATHS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
     from pipelines.registry.champion import Champion
+    from serving.keys import Hashes
 
 log = logging.getLogger("leadwise.serving")
 
 LOOK_SECONDS = 1.0
 """How often the ledger is looked at."""
 
-_MLFLOW_PATHS = ("/ping", "/version", "/invocations")
+AGAIN_SECONDS = 5.0
+"""How long a champion that could not be loaded is left alone."""
+
+DRAIN_SECONDS = 10
+"""What requests under way get to end."""
 
 
 def mlflow_app(champion: Champion) -> FastAPI:
@@ -39,7 +47,7 @@ def mlflow_app(champion: Champion) -> FastAPI:
     from mlflow.pyfunc import scoring_server
 
     app: FastAPI = scoring_server.init(champion.model)
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in _MLFLOW_PATHS]
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in PATHS]
     return app
 
 
@@ -65,9 +73,12 @@ class Keeper:
 
         self._tenant, self._target, self._control = tenant, target, control
         self._ledger, self._keys = Ledger(tenant), Keys(tenant)
+        self._failed_at = -math.inf
+        before = control.said()
+        self._closed = before is not None and before.keys is not None
         entry = self._ledger.current(target)
         self._seq = entry.seq if entry else 0
-        self._take(load_champion(tenant, target))
+        self.serving, self._app = self._taken(load_champion(tenant, target), self._seq)
         asyncio.run(self._warm_up())
         control.say(self.serving)
 
@@ -78,42 +89,49 @@ class Keeper:
     def look(self) -> bool:
         """Serve another champion where one was put to work since; whether one was. Keys are looked at too.
 
-        Where it can't be loaded, that is logged, and the one before goes on.
+        Where it can't be loaded, that is logged, the one before goes on, and some seconds later it is tried again.
         """
         from pipelines.registry.champion import load_entry
 
-        if (keys := self._keys.hashes()) != self.serving.keys:
+        if (keys := self._known_keys()) != self.serving.keys:
             self.serving = replace(self.serving, keys=keys)
             self._control.say(self.serving)
         entry = self._ledger.current(self._target)
-        if entry is None or entry.seq == self._seq:
+        if entry is None or entry.seq == self._seq or time.monotonic() - self._failed_at < AGAIN_SECONDS:
             return False
-        before, self._seq = self._seq, entry.seq
         try:
-            self._take(load_entry(self._tenant, entry))
-            self._control.say(self.serving)
-        except (LeadwiseError, OSError) as error:
-            log.error("decision %s is not served, and that of before (%s) goes on: %s", entry.seq, before, error)
+            taken, app = self._taken(load_entry(self._tenant, entry), entry.seq)
+            self._control.say(taken)
+        except Exception as error:
+            self._failed_at = time.monotonic()
+            log.error("decision %s is not served, and that of before (%s) goes on: %s", entry.seq, self._seq, error)
             return False
-        log.warning(
-            "version %s of %s is served now: %s", entry.version, self._tenant.model_name(entry.target), entry.why
-        )
+        self.serving, self._app, self._seq = taken, app, entry.seq
+        name = self._tenant.model_name(entry.target)
+        log.warning("version %s of %s is served now: %s", entry.version, name, entry.why)
         return True
 
-    def _take(self, champion: Champion) -> None:
+    def _known_keys(self) -> Hashes | None:
+        """The keys in force. Where there were some once, a table that is gone opens nothing."""
+        keys = self._keys.hashes()
+        self._closed = self._closed or keys is not None
+        return {} if keys is None and self._closed else keys
+
+    def _taken(self, champion: Champion, seq: int) -> tuple[Serving, FastAPI]:
+        """What workers are told of a champion, and MLflow's app for it."""
         tenant = self._tenant
         local = tenant.settings.online_url is None
-        self.serving = Serving(
+        serving = Serving(
             bundle=str(stage(tenant, champion)),
-            seq=self._seq,
+            seq=seq,
             sqlite=str(tenant.feast_dir / "online.db") if local else None,
             redis=tenant.settings.online_url,
             mark=str(tenant.online_mark),
             cold=tenant.params.serve.cold,
             queue=tenant.params.serve.queue,
-            keys=self._keys.hashes(),
+            keys=self._known_keys(),
         )
-        self._app = mlflow_app(champion)
+        return serving, mlflow_app(champion)
 
     async def _warm_up(self) -> None:
         """Ask store and model once, so that what is missing is told at the start."""
@@ -136,22 +154,21 @@ class Keeper:
             await store.close()
 
 
-def main(name: str, target: str) -> None:
-    """Run until asked to end; what can't be served is one sentence and exit code 1."""
+def main(name: str, target: str, parent: int) -> None:
+    """Run until asked to end, or until `parent` is gone; what can't be served is told, with exit code 1."""
     import uvicorn
 
+    threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
     control = Control.here()
     try:
         keeper = Keeper(Tenant.load(name), target, control)
     except LeadwiseError as error:
         control.fail(str(error))
         sys.exit(1)
-    ending, parent = threading.Event(), os.getppid()
+    ending = threading.Event()
 
     def follow() -> None:
         while not ending.wait(LOOK_SECONDS):
-            if os.getppid() != parent:  # killed, and nobody is left to end this
-                os.kill(os.getpid(), signal.SIGTERM)
             try:
                 keeper.look()
             except Exception:
@@ -159,11 +176,26 @@ def main(name: str, target: str) -> None:
 
     threading.Thread(target=follow, name="ledger", daemon=True).start()
     control.socket.unlink(missing_ok=True)
-    uvicorn.run(
-        keeper, uds=str(control.socket), log_level="warning", access_log=False, server_header=False, lifespan="off"
+    config = uvicorn.Config(
+        keeper,
+        uds=str(control.socket),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    uvicorn.Server(config).run()
     ending.set()
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, whatever it is doing: nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -27,6 +27,7 @@ Hashes = dict[str, tuple[str, str]]
 """Salt and hash of keys, by their ids."""
 
 _HEAD = "lw"
+_LONGEST = 100
 _NOBODY = ("", "")
 
 
@@ -65,8 +66,10 @@ class Keys:
         """
         from sqlalchemy.exc import DBAPIError
 
-        if not name.strip():
-            raise ConfigError("a key needs a name that says whose it is, such as web-form")
+        if not name.strip() or len(name) > _LONGEST:
+            raise ConfigError(
+                f"a key needs a name of up to {_LONGEST} characters that says whose it is, such as web-form"
+            )
         if any(one.name == name and one.revoked is None for one in self.all()):
             raise ConfigError(
                 f"tenant '{self._tenant.name}' has a key '{name}' already: revoke it, or take another name"

@@ -143,18 +143,22 @@ class SqliteStore:
         """
         self._path, self._layout = path, layout
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
         self._places = dict.fromkeys(layout.features)
 
     async def read(self, entities: Sequence[str | int]) -> list[Found]:
         """See `OnlineStore`. A local read takes microseconds: less than handing it to a thread."""
         try:
             return self._read(entities)
-        except sqlite3.Error as error:
-            await self.close()
+        except (sqlite3.Error, OSError) as error:
+            self._close()
             raise StoreDown(str(error)) from None
 
     def _read(self, entities: Sequence[str | int]) -> list[Found]:
-        if self._connection is None:
+        stat = self._path.stat()
+        if self._connection is None or self._file != (stat.st_dev, stat.st_ino):  # another one is in its place
+            self._close()
+            self._file = stat.st_dev, stat.st_ino
             self._connection = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=1.0)
         found = {key: Found(dict(self._places), False) for key in map(self._layout.key, entities)}
         asked = ",".join("?" * len(found))
@@ -174,6 +178,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `OnlineStore`."""
+        self._close()
+
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

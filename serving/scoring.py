@@ -115,7 +115,10 @@ class Scorer:
             if not given.keys() <= self._given:
                 raise BadRequest(f"'leads.{place}.features' has a name that the model does not know")
             row = {**self._blank, **given}
-            self.bundle.clock.add_to(row, asked.moment)
+            try:
+                self.bundle.clock.add_to(row, asked.moment)
+            except (TypeError, OverflowError):
+                raise BadRequest(f"'leads.{place}.features' has a time that is no number of seconds") from None
             return row | given
         self.bundle.clock.add_to(found.row, asked.moment)
         if not found.known and not self._cold:

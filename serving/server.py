@@ -29,6 +29,8 @@ DRAIN_SECONDS = 10
 """What requests under way get to end when the endpoint does."""
 
 _AGAIN_SECONDS = 1.0
+_CONNECTIONS = 1000
+"""Open connections of a worker; whoever comes beyond is turned away, so that files can be opened still."""
 
 
 def serve(
@@ -58,8 +60,6 @@ def serve(
         said = f"serving '{tenant.name}' on http://{where}:{listener.getsockname()[1]} (Ctrl+C ends it)\n"
         with _told({FOLDER: folder, metrics.FOLDER: str(figures)}), _keeper(tenant.name, name, control) as ending:
             _run(listener, workers, control, said, ending)
-        if not control.begun():
-            raise LeadwiseError("no worker could serve: what they said stands above")
 
 
 @contextmanager
@@ -91,8 +91,13 @@ def _refuse_open(tenant: Tenant, host: str) -> None:
 
 
 def _run(listener: socket.socket, workers: int, control: Control, said: str, ending: threading.Event) -> None:
-    """Run the workers until the endpoint is told to end."""
+    """Run the workers until the endpoint is told to end.
+
+    Raises:
+        LeadwiseError: a worker could not start: another one in its place would fail too.
+    """
     import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
     def tell() -> None:
@@ -111,9 +116,14 @@ def _run(listener: socket.socket, workers: int, control: Control, said: str, end
         log_level="warning",
         access_log=False,
         server_header=False,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    Multiprocess(config, sockets=[listener]).run()
+    supervisor = Multiprocess(config, sockets=[listener])
+    supervisor.run()
+    if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
+        raise LeadwiseError("a worker could not start, and the endpoint has ended: what it said stands above")
 
 
 @contextmanager
@@ -123,7 +133,7 @@ def _keeper(tenant: str, target: str, control: Control) -> Iterator[threading.Ev
     Raises:
         LeadwiseError: what it could not do.
     """
-    command = [sys.executable, "-m", "serving.keeper", tenant, target]
+    command = [sys.executable, "-m", "serving.keeper", tenant, target, str(os.getpid())]
     running = [_started(command)]
     ending = threading.Event()
 
@@ -132,21 +142,25 @@ def _keeper(tenant: str, target: str, control: Control) -> Iterator[threading.Ev
             if running[0].poll() is not None:
                 running[0] = _started(command)
 
+    thread = threading.Thread(target=watch, name="keeper", daemon=True)
     try:
         with progress(f"load the champion of '{target}'"):
             while control.said() is None:
                 if running[0].poll() is not None:
                     raise LeadwiseError(control.failed() or "the champion can't be loaded: what was said stands above")
                 time.sleep(0.05)
-        thread = threading.Thread(target=watch, name="keeper", daemon=True)
         thread.start()
         yield ending
-        ending.set()
-        thread.join()
     finally:
         ending.set()
+        if thread.is_alive():
+            thread.join()
         running[0].terminate()
-        running[0].wait()
+        try:
+            running[0].wait(DRAIN_SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            running[0].kill()
+            running[0].wait()
 
 
 def _started(command: list[str]) -> subprocess.Popen[bytes]:

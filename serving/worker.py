@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 from contextlib import suppress
@@ -17,7 +18,7 @@ from serving.bundle import read
 from serving.control import Control
 from serving.guard import LARGEST, Guard, body_of
 from serving.metrics import Metrics
-from serving.online import Mark, store_of
+from serving.online import Mark, StoreDown, store_of
 from serving.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ HEAVY = ("cudf", "dask", "feast", "matplotlib", "mlflow", "pandas", "pyarrow", "
 
 LOOK_SECONDS = 0.25
 """How often a worker looks whether another champion is served."""
+
+AGAIN_SECONDS = 2.0
+"""How long a worker leaves alone what it could not load."""
+
+PATHS = ("/invocations", "/ping", "/version")
+"""What MLflow's app is asked for."""
 
 _WAIT_SECONDS = 60.0
 """For an answer of MLflow's app."""
@@ -54,6 +61,8 @@ class Worker:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._app: App | None = None
+        self._scorer: Scorer | None = None
+        self._serving: Serving | None = None
         self._behind = Guard(Behind(control.socket))
         self._metrics = Metrics()
 
@@ -68,28 +77,42 @@ class Worker:
         serving = self._control.said()
         if serving is None:
             raise RuntimeError("nothing is served yet")
-        scorer, seq = await self._loaded(serving), serving.seq
-        self._app = self._made(scorer, serving)
+        await self._serve(serving)
         await ready()
         self._control.begin()
-        parent = os.getppid()
+        pause = LOOK_SECONDS
         while not ending.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), LOOK_SECONDS)
-            if os.getppid() != parent:  # killed, and nobody is left to end this
-                os.kill(os.getpid(), signal.SIGTERM)
-            self._metrics.serves(seq, scorer.age())
-            now = self._control.said()
-            if now is None or now == serving:
-                continue
-            before, serving = serving, now
-            if replace(before, keys=now.keys) != now:
-                try:
-                    scorer, seq = await self._loaded(now), now.seq
-                except Exception:
-                    log.exception("what was put to work can't be served; the champion before goes on")
-            self._app = self._made(scorer, serving)  # a request under way ends with the champion it began with
-        await scorer.close()
+                await asyncio.wait_for(ending.wait(), pause)
+            try:
+                await self._look()
+                pause = LOOK_SECONDS
+            except Exception:
+                log.exception("what is to be served can't be; what was goes on, and it is tried again")
+                pause = AGAIN_SECONDS
+        if self._scorer is not None:
+            await self._scorer.close()
+
+    async def _look(self) -> None:
+        """Follow what is said, and tell the figures of what is served."""
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:  # killed, and nobody is left to end this
+            os.kill(os.getpid(), signal.SIGTERM)
+        said = self._control.said()
+        if said is not None and said != self._serving:
+            await self._serve(said)
+        if self._scorer is not None and self._serving is not None:
+            self._metrics.serves(self._serving.seq, self._scorer.age())
+
+    async def _serve(self, said: Serving) -> None:
+        """Serve this from now on; a request under way ends with what it began with."""
+        held, scorer = self._serving, self._scorer
+        if held is not None and scorer is not None and said.keys != held.keys:  # keys don't wait for a champion
+            held = self._serving = replace(held, keys=said.keys)
+            self._app = self._made(scorer, held)
+        if said != held:
+            scorer = await self._loaded(said)
+            self._app, self._scorer, self._serving = self._made(scorer, said), scorer, said
 
     def _made(self, scorer: Scorer, serving: Serving) -> App:
         return App(scorer, self._behind, self._metrics, serving.keys, serving.queue)
@@ -99,7 +122,8 @@ class Worker:
         scorer = Scorer(
             bundle, store_of(serving.sqlite, serving.redis, bundle.layout), Mark(Path(serving.mark)), serving.cold
         )
-        await scorer.warm_up()
+        with suppress(StoreDown):  # then it answers 503 until the store is back
+            await scorer.warm_up()
         return scorer
 
 
@@ -112,14 +136,17 @@ class Behind:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, and its answer back."""
+        if scope["path"] not in PATHS:
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
         import httpx
 
         if self._client is None:
             transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
             self._client = httpx.AsyncClient(transport=transport, base_url="http://mlflow", timeout=_WAIT_SECONDS)
         body, _ = await body_of(receive, LARGEST)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        kept = {name: value for name, value in headers.items() if name in ("content-type", "accept")}
+        kept = [(name, value) for name, value in scope["headers"] if name in (b"content-type", b"accept")]
         try:
             answer = await self._client.request(scope["method"], scope["path"], content=body, headers=kept)
             status, content, kind = answer.status_code, answer.content, answer.headers.get("content-type", "text/plain")

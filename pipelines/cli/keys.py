@@ -19,7 +19,7 @@ Which = Annotated[
 def keys(action: Action, which: Which = None, tenant: TenantName = "demo", json: Json = False) -> None:
     """Create, list and revoke the API keys of `leadwise serve`.
 
-    A key is shown once, and kept as a salted hash. From the first one on every request needs a key in force; within two
+    A key is shown once, and kept as a salted hash. From the first one on every request needs a key in force; within
     seconds a new one opens, and a revoked one opens nothing. Before, the endpoint answers on loopback only.
 
     - `leadwise keys create web-form`

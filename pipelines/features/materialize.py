@@ -72,7 +72,7 @@ def _bring(
     store = open_store(tenant)
     written: dict[str, int] = {}
     ahead: list[str] = []
-    ends = [interval.end]
+    ends: list[datetime] = []
     for view in definitions.views.values():
         mark = watermark(store, view)
         until = max(mark or interval.end, interval.end)
@@ -82,7 +82,7 @@ def _bring(
         written[view.name] = _materialize_view(store, view, None if again else mark, until)
         ends.append(until)
     draft = tenant.online_mark.with_suffix(".tmp")
-    draft.write_text(min(ends).isoformat(), encoding="utf-8")
+    draft.write_text(min(ends, default=interval.end).isoformat(), encoding="utf-8")
     draft.replace(tenant.online_mark)
     (tenant.feast_dir / _TOUCHED).unlink(missing_ok=True)
     if not ahead:

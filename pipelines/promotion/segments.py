@@ -38,7 +38,8 @@ def with_segments(tenant: Tenant, holdout: pa.Table, columns: Mapping[str, Contr
     """Rows held out, with those segments that no feature of the same name tells.
 
     A segment is what the entity's newest event said when the row happened, as the audience has it. One that nobody can
-    tell of any row is not added: the gate says so.
+    tell of any row is not added, and the gate says so; nor is one of rows without a time, or one that becomes known
+    later: it could part the rows by their outcome.
 
     Args:
         tenant: whose lake.
@@ -50,7 +51,8 @@ def with_segments(tenant: Tenant, holdout: pa.Table, columns: Mapping[str, Contr
         return holdout
     asked: dict[str, list[str]] = {}
     for name, contract in columns.items():
-        if name not in holdout.schema.names and name in contract.clean_columns:
+        column = contract.clean_columns.get(name)
+        if name not in holdout.schema.names and column is not None and contract.event_time and not column.known_after:
             asked.setdefault(contract.name, []).append(name)
     for names in asked.values():
         contract = columns[names[0]]
@@ -66,7 +68,7 @@ def _events(tenant: Tenant, contract: Contract, names: Sequence[str], as_of: dat
     from pipelines.lake.asof import AsOf
     from pipelines.lake.catalog import Lake
 
-    moment = f'"{contract.event_time}"' if contract.event_time else "timestamp '1970-01-01'"
+    moment = f'"{contract.event_time}"'
     order = ", ".join(f'"{name}" DESC' for name in contract.keys) or "1"
     listed = ", ".join(f'"{name}"' for name in names)
     sql = (

@@ -95,7 +95,7 @@ def test_every_path_but_the_watchers_wants_a_key(tenant: Tenant) -> None:
             name, version = "demo.conversion", "1"
 
     app = App(Nobody(), None, Metrics(), keys.hashes())  # type: ignore[arg-type]
-    for path in ("/v1/score", "/invocations", "/ping", "/version", "/docs", "/"):
+    for path in ("/v1/score", "/invocations", "/ping", "/version", "/docs", "/metrics", "/"):
         for sent in (None, "Bearer", "Bearer nonsense", f"Basic {key}", f"Bearer {key}x"):
             answer = request(app, "POST", path, b"{}", key=sent)
             assert answer.status == 401

@@ -119,6 +119,7 @@ def test_an_old_window_changes_nothing_online(world: World, kept: Kept) -> None:
     written, notes = materialize(world.tenant, days(0, 2), world.definitions)
     assert set(written.values()) == {3}
     assert any("stays newer" in note for note in notes)
+    assert world.tenant.online_mark.read_text() == days(0, 6).end.isoformat()
     assert parity(world.tenant, world.definitions).share == 0.0
 
 

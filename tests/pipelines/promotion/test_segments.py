@@ -1,6 +1,7 @@
 """A row held out belongs to the segment its entity was in when it happened, by what had arrived."""
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,15 @@ def test_what_nobody_can_tell_is_not_added(tenant: Tenant) -> None:
 def test_a_table_that_was_never_written_tells_nothing(tenant: Tenant) -> None:
     rows = held(["c1"], [AS_OF])
     assert with_segments(tenant, rows, COLUMNS, AS_OF).schema.names == rows.schema.names
+
+
+def test_what_could_part_rows_by_their_outcome_is_not_added(tenant: Tenant) -> None:
+    """A column that becomes known later, and one of rows without a time: they hold what came after the row."""
+    fill(tenant, drawn())
+    late = replace(
+        VISITS, columns=tuple(replace(c, known_after=timedelta(days=2)) if c.segment else c for c in VISITS.columns)
+    )
+    timeless = replace(VISITS, columns=tuple(replace(c, event_time=False) for c in VISITS.columns))
+    rows = held(["c1"], [AS_OF])
+    for contract in (late, timeless):
+        assert with_segments(tenant, rows, dict.fromkeys(COLUMNS, contract), AS_OF).schema.names == rows.schema.names
