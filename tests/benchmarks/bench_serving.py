@@ -149,7 +149,7 @@ def _server(words: list[str], env: dict[str, str], port: int, path: str) -> Iter
         time.sleep(2)
         yield took, psutil.Process(process.pid)
     finally:
-        family = psutil.Process(process.pid).children(recursive=True)
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
         process.wait(30)
         _, left = psutil.wait_procs(family, timeout=10)
