@@ -46,7 +46,8 @@ def run() -> list[Row]:
         for words in (["simulate"], ["run", "--no-airflow"]):
             command([LEADWISE, *words], env)
         asked = json.loads(run_python(_ROWS, env).output.splitlines()[-1])
-        mlflow = {**env, "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'var/mlflow/mlflow.db'}"}
+        own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # MLflow looks there for uvicorn
+        mlflow = {**env, **own, "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'var/mlflow/mlflow.db'}"}
         ours, theirs = _free(), _free()
         serve = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--env-manager", "local"]
         rows = []

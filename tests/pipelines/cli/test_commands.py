@@ -22,8 +22,8 @@ from pipelines.core.tenant import Tenant
 
 COMMANDS = {
     "run", "simulate", "ingest", "validate", "features", "train", "promote", "score", "monitor", "serve", "status",
-    "keys", "experiments", "compare", "replay", "sql", "doctor", "reference", "up", "init", "airflow", "market", "reproduce",
-    "expire", "forget", "parity", "plan", "services", "tune", "history", "rollback", "approve", "reject", "explain",
+    "keys", "experiments", "compare", "replay", "sql", "doctor", "reference", "up", "init", "airflow", "market",
+    "reproduce", "expire", "forget", "parity", "plan", "services", "tune", "history", "rollback", "approve", "reject", "explain",
 }  # fmt: skip
 OF_ALL_TENANTS = {"reference", "up", "services"}
 
