@@ -21,9 +21,10 @@ from pipelines.core.report import Report
 from pipelines.core.tenant import Tenant
 
 COMMANDS = {
-    "run", "simulate", "ingest", "validate", "features", "train", "promote", "score", "monitor", "serve", "status",
-    "keys", "experiments", "compare", "replay", "sql", "doctor", "reference", "up", "init", "airflow", "market",
-    "reproduce", "expire", "forget", "parity", "plan", "services", "tune", "history", "rollback", "approve", "reject", "explain",
+    "airflow", "approve", "compare", "doctor", "experiments", "expire", "explain", "features", "forget", "history",
+    "ingest", "init", "keys", "market", "monitor", "parity", "plan", "promote", "reference", "reject", "replay",
+    "reproduce", "rollback", "run", "score", "serve", "services", "simulate", "sql", "status", "train", "tune",
+    "up", "validate",
 }  # fmt: skip
 OF_ALL_TENANTS = {"reference", "up", "services"}
 
