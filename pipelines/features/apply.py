@@ -45,10 +45,10 @@ def apply(tenant: "Tenant", definitions: Definitions) -> bool:
     digest = _digest(tenant, definitions)
     applied = tenant.feast_dir / _APPLIED
     tenant.feast_dir.mkdir(parents=True, exist_ok=True)
-    _write(tenant.feast_dir / _CONFIG, yaml.safe_dump(store_config(tenant), sort_keys=False))
+    write_whole(tenant.feast_dir / _CONFIG, yaml.safe_dump(store_config(tenant), sort_keys=False))
     with quiet(), reached(tenant.settings):
         _register(tenant, definitions)
-    _write(applied, json.dumps({"digest": digest}))  # last: a killed run applies again
+    write_whole(applied, json.dumps({"digest": digest}))  # last: a killed run applies again
     return True
 
 
@@ -62,7 +62,7 @@ def is_applied(tenant: "Tenant", definitions: Definitions) -> bool:
     return bool(told.get("digest") == _digest(tenant, definitions))
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """A file that is there whole or not at all."""
     draft = path.with_suffix(".tmp")
     draft.write_text(text, encoding="utf-8")

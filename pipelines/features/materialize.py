@@ -7,7 +7,7 @@ from feature_repo.definitions import Definitions, View
 from pipelines.collect.patience import patiently
 from pipelines.core.interval import Interval
 from pipelines.features.address import reached
-from pipelines.features.apply import open_store, quiet
+from pipelines.features.apply import open_store, quiet, write_whole
 from pipelines.features.compute import AS_OF, table_of
 from pipelines.lake.catalog import Lake
 
@@ -81,9 +81,7 @@ def _bring(
         again = whole or mark is None or interval.start < mark or _lost(store, lake, view, mark)
         written[view.name] = _materialize_view(store, view, None if again else mark, until)
         ends.append(until)
-    draft = tenant.online_mark.with_suffix(".tmp")
-    draft.write_text(min(ends, default=interval.end).isoformat(), encoding="utf-8")
-    draft.replace(tenant.online_mark)
+    write_whole(tenant.online_mark, min(ends, default=interval.end).isoformat())
     (tenant.feast_dir / _TOUCHED).unlink(missing_ok=True)
     if not ahead:
         return written, []
