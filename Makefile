@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SERVED := services test_whole_way.py $(addprefix pipelines/, \
+SERVED := services test_whole_way.py serving/test_lean.py $(addprefix pipelines/, \
   $(addprefix features/test_, stores.py parity.py late.py history.py) quality/test_first_arrival.py \
   $(addprefix train/test_, train.py reproduce.py) $(addprefix registry/test_, ledger.py registry.py history.py) \
   $(addprefix lake/test_, catalog.py lost.py files.py asof.py identities.py expiry.py evolve.py) \
