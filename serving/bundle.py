@@ -55,6 +55,12 @@ class Bundle:
     clock: Clock
     estimator: Estimator = field(repr=False)
 
+    @property
+    def given(self) -> dict[str, str | None]:
+        """What may be handed over instead of being looked up, and its kind where the model reads it."""
+        stored: dict[str, str | None] = dict.fromkeys(self.layout.features)
+        return stored | {column.name: column.kind for column in self.estimator.inputs_.columns}
+
 
 def stage(tenant: Tenant, champion: Champion) -> Path:
     """Write a champion as a bundle, once; a folder that is there is whole.

@@ -17,6 +17,7 @@ class Serving:
     """What a worker serves.
 
     Attributes:
+        tenant: whose.
         bundle: folder of the champion.
         seq: number of the ledger's decision that put it to work.
         sqlite: file of the online store; None where it is a Redis.
@@ -24,9 +25,15 @@ class Serving:
         mark: file that says up to when features are online.
         cold: whether a lead without features gets a score.
         queue: requests for scores that may wait in a worker.
+        rate: how often a key may ask, such as "600/minute"; None is no limit.
+        fresh_hours: age of the features from which on a worker is not ready; None is never.
+        cache: answers that a worker keeps.
+        cache_seconds: for which "now" stands still where answers are kept.
+        served: folder for what was served; None where that is not recorded.
         keys: salt and hash of each API key, by its id; None where everybody may ask.
     """
 
+    tenant: str
     bundle: str
     seq: int
     sqlite: str | None
@@ -34,6 +41,11 @@ class Serving:
     mark: str
     cold: bool
     queue: int
+    rate: str | None
+    fresh_hours: float | None
+    cache: int
+    cache_seconds: int
+    served: str | None
     keys: dict[str, tuple[str, str]] | None
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.core.errors import LeadwiseError, NotReady, SourceUnreachable
 from pipelines.core.tenant import Tenant
+from serving import logs
 from serving.bundle import read, stage
+from serving.collect import collect, folder_of
 from serving.control import Control, Serving
 from serving.keys import Keys
 from serving.online import Mark, StoreDown, store_of
@@ -24,6 +26,8 @@ from serving.scoring import Scorer
 from serving.worker import PATHS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("leadwise.serving")
 
 LOOK_SECONDS = 1.0
-"""How often the ledger is looked at."""
+"""How often the ledger and the keys are looked at."""
+
+COLLECT_SECONDS = 60.0
+"""How often what was served is brought to its table: each time makes a version of it."""
 
 AGAIN_SECONDS = 5.0
 """How long a champion that could not be loaded is left alone."""
@@ -74,6 +81,7 @@ class Keeper:
         self._tenant, self._target, self._control = tenant, target, control
         self._ledger, self._keys = Ledger(tenant), Keys(tenant)
         self._failed_at = -math.inf
+        self._saying = threading.Lock()
         before = control.said()
         self._closed = before is not None and before.keys is not None
         entry = self._ledger.current(target)
@@ -87,29 +95,43 @@ class Keeper:
         await self._app(scope, receive, send)
 
     def look(self) -> bool:
-        """Serve another champion where one was put to work since; whether one was. Keys are looked at too.
+        """Serve another champion where one was put to work since; whether one was.
 
         Where it can't be loaded, that is logged, the one before goes on, and some seconds later it is tried again.
         """
         from pipelines.registry.champion import load_entry
 
-        if (keys := self._known_keys()) != self.serving.keys:
-            self.serving = replace(self.serving, keys=keys)
-            self._control.say(self.serving)
         entry = self._ledger.current(self._target)
         if entry is None or entry.seq == self._seq or time.monotonic() - self._failed_at < AGAIN_SECONDS:
             return False
         try:
             taken, app = self._taken(load_entry(self._tenant, entry), entry.seq)
-            self._control.say(taken)
+            self._say(taken)
         except Exception as error:
             self._failed_at = time.monotonic()
             log.error("decision %s is not served, and that of before (%s) goes on: %s", entry.seq, self._seq, error)
             return False
-        self.serving, self._app, self._seq = taken, app, entry.seq
+        self._app, self._seq = app, entry.seq
         name = self._tenant.model_name(entry.target)
         log.warning("version %s of %s is served now: %s", entry.version, name, entry.why)
         return True
+
+    def look_for_keys(self) -> None:
+        """Let the keys in force open, and no others: they don't wait for a champion that is loaded."""
+        if self._known_keys() != self.serving.keys:
+            self._say(None)
+
+    def collect(self) -> None:
+        """Bring what was served to its table."""
+        if self.serving.served is not None:
+            collect(self._tenant)
+
+    def _say(self, taken: Serving | None) -> None:
+        """Tell the workers what is served, with the keys of now; None is what was served before."""
+        with self._saying:
+            said = replace(taken or self.serving, keys=self._known_keys())
+            self._control.say(said)
+            self.serving = said
 
     def _known_keys(self) -> Hashes | None:
         """The keys in force. Where there were some once, a table that is gone opens nothing."""
@@ -121,14 +143,21 @@ class Keeper:
         """What workers are told of a champion, and MLflow's app for it."""
         tenant = self._tenant
         local = tenant.settings.online_url is None
+        serve = tenant.params.serve
         serving = Serving(
+            tenant=tenant.name,
             bundle=str(stage(tenant, champion)),
             seq=seq,
             sqlite=str(tenant.feast_dir / "online.db") if local else None,
             redis=tenant.settings.online_url,
             mark=str(tenant.online_mark),
-            cold=tenant.params.serve.cold,
-            queue=tenant.params.serve.queue,
+            cold=serve.cold,
+            queue=serve.queue,
+            rate=serve.rate,
+            fresh_hours=serve.fresh_hours,
+            cache=serve.cache.entries,
+            cache_seconds=serve.cache.seconds,
+            served=str(folder_of(tenant)) if serve.record else None,
             keys=self._known_keys(),
         )
         return serving, mlflow_app(champion)
@@ -156,8 +185,7 @@ class Keeper:
 
 def main(name: str, target: str, parent: int) -> None:
     """Run until asked to end, or until `parent` is gone; what can't be served is told, with exit code 1."""
-    import uvicorn
-
+    logs.configure()
     threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
     control = Control.here()
     try:
@@ -165,20 +193,24 @@ def main(name: str, target: str, parent: int) -> None:
     except LeadwiseError as error:
         control.fail(str(error))
         sys.exit(1)
+    _run(keeper, control)
+
+
+def _run(keeper: Keeper, control: Control) -> None:
+    """Answer the workers, and watch what they are to serve; at the end record what was served."""
+    import uvicorn
+
     ending = threading.Event()
-
-    def follow() -> None:
-        while not ending.wait(LOOK_SECONDS):
-            try:
-                keeper.look()
-            except Exception:
-                log.exception("the ledger can't be read just now")
-
-    threading.Thread(target=follow, name="ledger", daemon=True).start()
+    watching = [
+        _repeated(keeper.look, LOOK_SECONDS, ending, "the ledger can't be read just now"),
+        _repeated(keeper.look_for_keys, LOOK_SECONDS, ending, "the keys can't be read just now"),
+        _repeated(keeper.collect, COLLECT_SECONDS, ending, "what was served can't be recorded just now"),
+    ]
     control.socket.unlink(missing_ok=True)
     config = uvicorn.Config(
         keeper,
         uds=str(control.socket),
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -186,8 +218,39 @@ def main(name: str, target: str, parent: int) -> None:
         ws="none",
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    uvicorn.Server(config).run()
+    server = uvicorn.Server(config)
+
+    def end(*_: object) -> None:  # uvicorn raises the signal once more when it has drained: then this is all it does
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, end)
+    server.run()
     ending.set()
+    for thread in watching:
+        thread.join(DRAIN_SECONDS)
+    _tried(keeper.collect, "what was served last is recorded when the endpoint starts again")
+
+
+def _repeated(work: Callable[[], object], seconds: float, ending: threading.Event, failed: str) -> threading.Thread:
+    """A thread that does this again and again."""
+
+    def run() -> None:
+        while not ending.wait(seconds):
+            _tried(work, failed)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def _tried(work: Callable[[], object], failed: str) -> None:
+    """Do it; where that fails, log what failed."""
+    try:
+        work()
+    except LeadwiseError as error:
+        log.error("%s: %s", failed, error)
+    except Exception:
+        log.exception(failed)
 
 
 def _end_with(parent: int) -> None:

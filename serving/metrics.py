@@ -29,11 +29,14 @@ class Metrics:
         shared: dict[str, Any] = {"registry": self._own}
         newest: dict[str, Any] = {**shared, "multiprocess_mode": "mostrecent"}
         self._latency = Histogram(
-            "leadwise_request_seconds", "Time to an answer.", ("status",), buckets=_SECONDS, **shared
+            "leadwise_request_seconds", "Time to an answer.", ("route", "status"), buckets=_SECONDS, **shared
         )
         self._rows = Counter("leadwise_rows", "Scores that were given.", ("model_version",), **shared)
         self._scores = Histogram("leadwise_score", "Probabilities that were given.", buckets=_SCORES, **shared)
         self._cold = Counter("leadwise_cold_rows", "Scores of leads without features online.", **shared)
+        self._hits = Counter("leadwise_cache_hits", "Leads whose answer was kept.", **shared)
+        self._misses = Counter("leadwise_cache_misses", "Leads whose answer was not kept.", **shared)
+        self._lost = Counter("leadwise_scores_lost", "Served scores that could not be recorded.", **shared)
         self._age = Gauge("leadwise_features_age_seconds", "Age of the features online.", **newest)
         self._model = Gauge("leadwise_model_decision", "Number of the ledger's decision that is served.", **newest)
 
@@ -43,17 +46,27 @@ class Metrics:
         if age is not None:
             self._age.set(age)
 
-    def answered(self, status: int, seconds: float, scores: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Count an answer and the scores in it."""
-        self._latency.labels(str(status)).observe(seconds)
-        if not scores:
-            return
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._latency.labels(route, str(status)).observe(seconds)
+
+    def scored(self, scores: Sequence[Mapping[str, Any]]) -> None:
+        """Count the scores of an answer."""
         self._rows.labels(scores[0]["model_version"]).inc(len(scores))
         for one in scores:
             if "probability" in one:
                 self._scores.observe(one["probability"])
             if "cold" in one:
                 self._cold.inc()
+
+    def cached(self, hits: int, misses: int) -> None:
+        """Count leads whose answer was kept, and those for which there was none."""
+        self._hits.inc(hits)
+        self._misses.inc(misses)
+
+    def lost(self, rows: int) -> None:
+        """Count served scores that could not be kept."""
+        self._lost.inc(rows)
 
     def text(self) -> bytes:
         """The figures in Prometheus' text format: of all workers where they share a folder."""

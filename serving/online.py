@@ -98,17 +98,29 @@ class Mark:
         self._path = path
         self._looked = -math.inf
         self._until: datetime | None = None
+        self._version: tuple[int, int] | None = None
 
     def until(self) -> datetime | None:
         """The instant, naive UTC; None where nobody said. The file is looked at once a second."""
-        now = time.monotonic()
-        if now - self._looked >= 1.0:
-            self._looked = now
-            try:
-                self._until = datetime.fromisoformat(self._path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                self._until = None
+        self._look()
         return self._until
+
+    def version(self) -> tuple[int, int] | None:
+        """What is another one after each change of the store; None where nobody said."""
+        self._look()
+        return self._version
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < 1.0:
+            return
+        self._looked = now
+        try:
+            stat = self._path.stat()
+            self._until = datetime.fromisoformat(self._path.read_text(encoding="utf-8"))
+            self._version = stat.st_mtime_ns, stat.st_ino
+        except (OSError, ValueError):
+            self._until = self._version = None
 
 
 class OnlineStore(Protocol):
@@ -159,7 +171,9 @@ class SqliteStore:
         if self._connection is None or self._file != (stat.st_dev, stat.st_ino):  # another one is in its place
             self._close()
             self._file = stat.st_dev, stat.st_ino
-            self._connection = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, timeout=1.0)
+            self._connection = sqlite3.connect(
+                f"{self._path.as_uri()}?mode=ro", uri=True, timeout=1.0, check_same_thread=False
+            )
         found = {key: Found(dict(self._places), False) for key in map(self._layout.key, entities)}
         asked = ",".join("?" * len(found))
         for view in self._layout.views:
@@ -225,8 +239,11 @@ def store_of(sqlite: str | None, redis: str | None, layout: Layout) -> OnlineSto
     if sqlite is not None:
         return SqliteStore(Path(sqlite), layout)
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
-    waits: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
+    once = Retry(NoBackoff(), 1)  # a connection from before a restart is made anew, and then it is said at once
+    waits: dict[str, Any] = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0, "retry": once}
     return RedisStore(Redis.from_url(str(redis), **waits), layout)
 
 

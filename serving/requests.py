@@ -1,11 +1,12 @@
 """The body of `POST /v1/score`: what it may hold, and the sentence for one that is not as it must be."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from msgspec import DecodeError, Meta, Struct, ValidationError, defstruct
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, defstruct
 from msgspec.json import Decoder
 
 MOST = 1000
@@ -16,11 +17,17 @@ REASONS = 20
 
 Value = int | float | bool | str | None
 
+TYPES: Mapping[str, Any] = {"numeric": float | None, "categorical": str | None, "boolean": bool | None}
+"""What a feature may be, by the kind of the model's input."""
+
+
+_WHEN = "from 1970 to 2199; without an offset it is UTC; now where it is not given"
+
 
 class Context(Struct, forbid_unknown_fields=True, frozen=True):
-    """What belongs to the moment of scoring: ISO 8601; without an offset it is UTC; now when it is not given."""
+    """What belongs to the moment of scoring."""
 
-    event_time: str | None = None
+    event_time: Annotated[str, Meta(description=_WHEN, extra_json_schema={"format": "date-time"})] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +50,34 @@ class BadRequest(ValueError):
 
 
 class Reader:
-    """Reads bodies whose leads are named by an entity."""
+    """Reads bodies whose leads are named by an entity.
 
-    def __init__(self, entity: str) -> None:
-        """Prepare for ids under the entity's name; `lead_id` is understood too."""
+    Attributes:
+        names: of the id, the entity's own first.
+        body: type of a body, from which its JSON schema is made.
+    """
+
+    def __init__(self, entity: str, features: Mapping[str, str | None] | None = None, step: int = 0) -> None:
+        """Prepare for ids under the entity's name; `lead_id` is understood too.
+
+        Args:
+            entity: name of the id.
+            features: that may be handed over, and the kind of each; None of a kind is any value. None takes all.
+            step: seconds; "now" is the last whole multiple of them. 0 is now itself.
+        """
+        self._step = step
         text = Annotated[str, Meta(min_length=1, max_length=200)]
-        self._names = list(dict.fromkeys((entity, "lead_id")))
-        ids = [(f"id_{number}", text | None, None) for number in range(len(self._names))]
-        more = [("features", dict[str, Value] | None, None), ("context", Context, Context())]
-        renamed = {f"id_{number}": name for number, name in enumerate(self._names)}
+        self.names = list(dict.fromkeys((entity, "lead_id")))
+        ids = [(f"id_{number}", text | UnsetType, UNSET) for number in range(len(self.names))]
+        self._features = None if features is None else {f"feature_{n}": name for n, name in enumerate(features)}
+        given = dict[str, Value] if features is None else _given(features)
+        more = [("features", given | UnsetType, UNSET), ("context", Context, Context())]
+        renamed = {f"id_{number}": name for number, name in enumerate(self.names)}
         lead = defstruct("Lead", [*ids, *more], rename=renamed, forbid_unknown_fields=True)
         leads = Annotated[list[lead], Meta(min_length=1, max_length=MOST)]  # type: ignore[valid-type]
         reasons = ("reasons", Annotated[int, Meta(ge=0, le=REASONS)], 0)
-        body = defstruct("ScoreRequest", [("leads", leads), reasons], forbid_unknown_fields=True)
-        self._decoder: Decoder[Any] = Decoder(body)
+        self.body: Any = defstruct("ScoreRequest", [("leads", leads), reasons], forbid_unknown_fields=True)
+        self._decoder: Decoder[Any] = Decoder(self.body)
         self.example = f'{{"leads": [{{"{entity}": "…", "context": {{"event_time": "2026-03-01T12:00:00Z"}}}}]}}'
 
     def read(self, body: bytes) -> tuple[list[Asked], int]:
@@ -71,20 +92,36 @@ class Reader:
             raise BadRequest(self._problem(str(error))) from None
         except (DecodeError, UnicodeDecodeError, RecursionError):
             raise BadRequest(f"the body is not JSON: send {self.example}") from None
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = self._now()
         return [self._asked(place, lead, now) for place, lead in enumerate(found.leads)], found.reasons
 
+    def _now(self) -> datetime:
+        now = datetime.now(UTC).replace(tzinfo=None)
+        if not self._step:
+            return now
+        seconds = int(now.replace(tzinfo=UTC).timestamp())
+        return datetime.fromtimestamp(seconds - seconds % self._step, UTC).replace(tzinfo=None)
+
     def _asked(self, place: int, lead: Any, now: datetime) -> Asked:
-        ids = [one for one in (getattr(lead, f"id_{number}") for number in range(len(self._names))) if one is not None]
-        if len(ids) + (lead.features is not None) != 1:
-            raise BadRequest(f"'leads.{place}' needs one of '{self._names[0]}' and 'features': send {self.example}")
+        ids = [one for one in (getattr(lead, f"id_{number}") for number in range(len(self.names))) if one is not UNSET]
+        features = None if lead.features is UNSET else self._named(lead.features)
+        if len(ids) + (features is not None) != 1:
+            raise BadRequest(f"'leads.{place}' needs one of '{self.names[0]}' and 'features': send {self.example}")
         moment = now
-        if lead.context.event_time is not None:
+        if lead.context.event_time is not UNSET:
             try:
                 moment = _moment(lead.context.event_time)
             except (ValueError, OverflowError):
                 raise BadRequest(self._odd(f"leads.{place}.context.event_time")) from None
-        return Asked(ids[0] if ids else None, lead.features, moment)
+        return Asked(ids[0] if ids else None, features, moment)
+
+    def _named(self, features: Any) -> dict[str, Value]:
+        """What was handed over, by name."""
+        if self._features is None:
+            found: dict[str, Value] = features
+            return found
+        every = ((name, getattr(features, field)) for field, name in self._features.items())
+        return {name: value for name, value in every if value is not UNSET}
 
     def _problem(self, said: str) -> str:
         """The sentence for what msgspec says; of that only the place is kept, which is made of our own names."""
@@ -102,6 +139,14 @@ class Reader:
 
     def _odd(self, place: str) -> str:
         return f"'{place}' is not as it must be: send {self.example}"
+
+
+def _given(features: Mapping[str, str | None]) -> Any:
+    """A type for the features by name, as far as they are known."""
+    kinds = [Value if kind is None else TYPES[kind] for kind in features.values()]
+    fields = [(f"feature_{n}", kind | UnsetType, UNSET) for n, kind in enumerate(kinds)]
+    renamed = {f"feature_{n}": name for n, name in enumerate(features)}
+    return defstruct("Features", fields, rename=renamed, forbid_unknown_fields=True)
 
 
 def _moment(text: str) -> datetime:

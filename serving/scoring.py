@@ -10,6 +10,9 @@ import numpy as np
 
 from models.inputs import InputError
 from pipelines.core.tiers import tiers_of
+from serving import tracing
+from serving.cache import Cache
+from serving.online import Found, StoreDown
 from serving.requests import Asked, BadRequest
 
 if TYPE_CHECKING:
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 
     from models.inputs import Floats
     from serving.bundle import Bundle
-    from serving.online import Found, Mark, OnlineStore, Row
+    from serving.online import Mark, OnlineStore, Row
+    from serving.tracing import Tracing
 
 INTERVAL = 0.9
 """What an interval is made to hold."""
@@ -41,20 +45,36 @@ class UnknownLead(LookupError):
 class Scorer:
     """Scores with one champion from one store."""
 
-    def __init__(self, bundle: Bundle, store: OnlineStore, mark: Mark, cold: bool = False) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        store: OnlineStore,
+        mark: Mark,
+        cold: bool = False,
+        cache: Cache | None = None,
+        traces: Tracing = tracing.OFF,
+    ) -> None:
         """Keep what is needed.
 
         Args:
             bundle: the champion.
             store: where features are looked up.
             mark: up to when they are there.
-            cold: score a lead that is not known from its context alone, instead of refusing.
+            cold: score a lead from its context alone where it is not known or the store is away, instead of refusing.
+            cache: keeps answers for leads that are asked for by their ids.
+            traces: makes spans of the parts.
         """
         self.bundle, self._store, self._mark, self._cold = bundle, store, mark, cold
+        self._cache, self._traces = cache or Cache(0), traces
         derived = {name for _, name in bundle.clock.times}
         derived |= {"local_hour", "local_weekday"} if bundle.clock.timezone else set()
         self._given = {*bundle.features, *bundle.layout.features}
         self._blank: Row = dict.fromkeys(self._given - derived)
+
+    @property
+    def step(self) -> int:
+        """Seconds of which "now" is a whole multiple, so that answers can be kept."""
+        return self._cache.seconds
 
     async def warm_up(self) -> None:
         """Read the store and ask the model once, so that the first request is not the slow one.
@@ -82,19 +102,44 @@ class Scorer:
             BadRequest: given features are no features of the model, or of another kind.
             StoreDown: the store does not answer.
         """
-        found = await self._looked_up(asked)
-        rows = [self._row(place, one, known) for place, (one, known) in enumerate(zip(asked, found, strict=True))]
-        if len(rows) <= _AT_ONCE:
-            answers = self._predicted(rows, reasons)
-        else:
-            answers = await asyncio.to_thread(self._predicted, rows, reasons)
-        return [self._answer(one, known, answer) for one, known, answer in zip(asked, found, answers, strict=True)]
+        version = self._mark.version()
+        kept = [self._cache.get(one, reasons, version) for one in asked]
+        missing = [place for place, answer in enumerate(kept) if answer is None]
+        if missing:
+            fresh, whole = await self._scored([asked[place] for place in missing], missing, reasons)
+            for place, answer in zip(missing, fresh, strict=True):
+                kept[place] = answer
+                if whole:
+                    self._cache.put(asked[place], reasons, version, answer)
+        return [answer for answer in kept if answer is not None]
 
-    async def _looked_up(self, asked: Sequence[Asked]) -> list[Found | None]:
-        """What the store holds of each one that is asked by its id."""
-        ids = [self._key(place, one.id) for place, one in enumerate(asked) if one.id is not None]
-        held = iter(await self._store.read(ids) if ids else [])
-        return [None if one.id is None else next(held) for one in asked]
+    async def _scored(
+        self, asked: Sequence[Asked], places: Sequence[int], reasons: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Answers for those at these places of the request, and whether the store took part."""
+        with self._traces.part("features", rows=len(asked)):
+            found, whole = await self._looked_up(asked, places)
+        rows = [self._row(place, one, known) for place, one, known in zip(places, asked, found, strict=True)]
+        with self._traces.part("predict", rows=len(rows)):
+            if len(rows) <= _AT_ONCE:
+                answers = self._predicted(rows, reasons)
+            else:
+                answers = await asyncio.to_thread(self._predicted, rows, reasons)
+        told = [self._answer(one, known, answer) for one, known, answer in zip(asked, found, answers, strict=True)]
+        return told, whole
+
+    async def _looked_up(self, asked: Sequence[Asked], places: Sequence[int]) -> tuple[list[Found | None], bool]:
+        """What the store holds of each one that is asked by its id, and whether it answered."""
+        ids = [self._key(place, one.id) for place, one in zip(places, asked, strict=True) if one.id is not None]
+        whole = True
+        try:
+            held = iter(await self._store.read(ids) if ids else [])
+        except StoreDown:
+            if not self._cold:
+                raise
+            whole = False
+            held = iter([Found(dict.fromkeys(self.bundle.layout.features), False) for _ in ids])
+        return [None if one.id is None else next(held) for one in asked], whole
 
     def _key(self, place: int, entity: str) -> str | int:
         """The id in the type of the entity's column."""

@@ -113,6 +113,7 @@ def _run(listener: socket.socket, workers: int, control: Control, said: str, end
         factory=True,
         workers=workers,
         lifespan="on",
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

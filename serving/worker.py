@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.core.lean import go_without, own
+from serving import logs, tracing
 from serving.app import App
 from serving.bundle import read
+from serving.cache import Cache
 from serving.control import Control
+from serving.door import Door, Rates
 from serving.guard import LARGEST, Guard, body_of
 from serving.metrics import Metrics
 from serving.online import Mark, StoreDown, store_of
+from serving.record import Record
+from serving.replies import answer
 from serving.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -50,6 +55,7 @@ _WAIT_SECONDS = 60.0
 def create() -> ASGIApp:
     """The application of this process, as uvicorn asks for it."""
     own()
+    logs.configure()
     if not go_without(*HEAVY):
         raise RuntimeError("a library came in that a worker does without")
     return Worker(Control.here())
@@ -65,6 +71,9 @@ class Worker:
         self._serving: Serving | None = None
         self._behind = Guard(Behind(control.socket))
         self._metrics = Metrics()
+        self._rates: Rates | None = None
+        self._record: Record | None = None
+        self._traces = tracing.OFF
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, from one champion."""
@@ -77,6 +86,11 @@ class Worker:
         serving = self._control.said()
         if serving is None:
             raise RuntimeError("nothing is served yet")
+        self._traces = tracing.configured(serving.tenant)
+        self._rates = Rates(serving.rate, serving.tenant, serving.redis) if serving.rate else None
+        if serving.served is not None:
+            self._record = Record(Path(serving.served), self._metrics.lost)
+            self._record.begin()
         await self._serve(serving)
         await ready()
         self._control.begin()
@@ -92,6 +106,9 @@ class Worker:
                 pause = AGAIN_SECONDS
         if self._scorer is not None:
             await self._scorer.close()
+        if self._record is not None:
+            await self._record.close()
+        await asyncio.to_thread(self._traces.close)
 
     async def _look(self) -> None:
         """Follow what is said, and tell the figures of what is served."""
@@ -115,12 +132,26 @@ class Worker:
             self._app, self._scorer, self._serving = self._made(scorer, said), scorer, said
 
     def _made(self, scorer: Scorer, serving: Serving) -> App:
-        return App(scorer, self._behind, self._metrics, serving.keys, serving.queue)
+        return App(
+            scorer,
+            self._behind,
+            self._metrics,
+            door=Door(serving.keys, self._rates),
+            queue=serving.queue,
+            fresh_hours=serving.fresh_hours,
+            record=self._record,
+            traces=self._traces,
+        )
 
     async def _loaded(self, serving: Serving) -> Scorer:
         bundle = await asyncio.to_thread(read, Path(serving.bundle))
         scorer = Scorer(
-            bundle, store_of(serving.sqlite, serving.redis, bundle.layout), Mark(Path(serving.mark)), serving.cold
+            bundle,
+            store_of(serving.sqlite, serving.redis, bundle.layout),
+            Mark(Path(serving.mark)),
+            serving.cold,
+            Cache(serving.cache, serving.cache_seconds, self._metrics.cached),
+            self._traces,
         )
         with suppress(StoreDown):  # then it answers 503 until the store is back
             await scorer.warm_up()
@@ -137,8 +168,7 @@ class Behind:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, and its answer back."""
         if scope["path"] not in PATHS:
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+            await answer(scope, send, 404, b"")
             return
         import httpx
 
@@ -148,14 +178,12 @@ class Behind:
         body, _ = await body_of(receive, LARGEST)
         kept = [(name, value) for name, value in scope["headers"] if name in (b"content-type", b"accept")]
         try:
-            answer = await self._client.request(scope["method"], scope["path"], content=body, headers=kept)
-            status, content, kind = answer.status_code, answer.content, answer.headers.get("content-type", "text/plain")
+            got = await self._client.request(scope["method"], scope["path"], content=body, headers=kept)
+            status, content, kind = got.status_code, got.content, got.headers.get("content-type", "text/plain")
         except httpx.HTTPError as error:
             log.error("MLflow's app does not answer: %s", type(error).__name__)
             status, content, kind = 503, b"", "text/plain"
-        told = [(b"content-type", kind.encode("latin-1")), (b"content-length", b"%d" % len(content))]
-        await send({"type": "http.response.start", "status": status, "headers": told})
-        await send({"type": "http.response.body", "body": content})
+        await answer(scope, send, status, content, kind.encode("latin-1"))
 
 
 async def _lifespan(receive: Receive, send: Send, run: Callable[[Callable[[], Any], asyncio.Event], Any]) -> None:

@@ -59,13 +59,34 @@ class ScoreParams(Strict):
         return self
 
 
+class CacheParams(Strict):
+    """Answers of the endpoint that are kept for a lead that is asked for again."""
+
+    entries: int = Field(0, ge=0, description="answers that each worker keeps; 0 keeps none")
+    seconds: int = Field(
+        60, ge=1, le=86400, description="a request that names no moment is one of the last whole multiple of these"
+    )
+
+
 class ServeParams(Strict):
     """The endpoint."""
 
     cold: bool = Field(
-        description="a lead without features online gets a score from its context alone, marked as cold; else 404"
+        description="a lead without features online gets a score from its context alone, marked as cold, and so does"
+        " every lead while the store is away; else 404 and 503"
     )
     queue: int = Field(ge=1, description="requests that may wait in a worker; more are told to come again (429)")
+    rate: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$",
+        description="requests for scores that each API key may send, such as 600/minute: counted in the Redis of the"
+        " online store, else by each worker for itself; none is no limit",
+    )
+    fresh_hours: float | None = Field(
+        None, gt=0, description="/ready says 503 where features online are older; none is never"
+    )
+    cache: CacheParams = Field(default_factory=CacheParams, description="kept answers")
+    record: bool = Field(False, description="bring what is served to deliver.scores_online, a minute or so later")
 
 
 class DriftMethod(Strict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipelines.features.address import reached
-from pipelines.features.apply import open_store, quiet
+from pipelines.features.apply import open_store, quiet, write_whole
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -41,6 +41,8 @@ def take_offline(tenant: "Tenant", entity: str, ids: Sequence[str], now: datetim
                 empty(store, view, ids, now)
             else:
                 writer.remove(pa.array(ids, pa.string()), now)
+    if tenant.online_mark.is_file():  # anew: answers that were kept of them are old now
+        write_whole(tenant.online_mark, tenant.online_mark.read_text(encoding="utf-8"))
 
 
 def empty(store: "FeatureStore", view: "FeatureView", ids: Sequence[str], now: datetime) -> None:

@@ -20,6 +20,7 @@ from pipelines.core.report import Report, progress
 from pipelines.lake.catalog import Lake
 from pipelines.lake.expiry import GRACE, expire_snapshots, settle, sweep, tables
 from pipelines.registry.kept import kept_snapshots
+from serving.collect import LOCK as SERVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pipelines.core.interval import Interval
     from pipelines.core.tenant import Tenant
 
-STEPS = ("ingest", "validate", "features", "train", "promote", "score", "monitor")
+STEPS = ("ingest", "validate", "features", "train", "promote", "score", "monitor", SERVE)
 """Steps that read or write the lake: none of them is at work meanwhile."""
 
 PERSONAL = ("identity", "raw", "quarantine")

@@ -21,6 +21,7 @@ from pipelines.privacy.expire import clear_scratch, housekeeping, personal
 from pipelines.privacy.files import from_audiences, from_docs
 from pipelines.privacy.traces import Traces
 from pipelines.registry.kept import kept_snapshots
+from serving.collect import bring
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -57,6 +58,8 @@ def forget(tenant: Tenant, leads: Sequence[str], dry_run: bool = False) -> Repor
     with housekeeping(tenant):
         forgotten = Forgotten(lake)
         phones = _phones(tenant, lake, leads, forgotten)
+        if not dry_run:
+            bring(tenant, lake)  # what was served and is no row yet
         traces = Traces(phones.values())
         rules = _rules(tenant, lake, leads, traces)
         kept = kept_snapshots(tenant)

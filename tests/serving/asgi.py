@@ -9,28 +9,43 @@ from typing import Any
 from pipelines.core.tenant import Tenant
 from serving.app import App
 from serving.bundle import read
+from serving.cache import Cache
 from serving.control import Control
+from serving.door import Door, Rates
 from serving.guard import Guard
 from serving.keeper import Keeper
 from serving.metrics import Metrics
 from serving.online import Mark, store_of
+from serving.record import Record
 from serving.scoring import Scorer
 
 
-def application(tenant: Tenant, folder: Path, target: str | None = None) -> App:
+def application(tenant: Tenant, folder: Path, target: str | None = None, record: Record | None = None) -> App:
     """What a worker and its keeper are together, in one process.
 
     Args:
         tenant: whose champion.
         folder: that they share.
         target: None is the first.
+        record: is given what was served.
     """
     keeper = Keeper(tenant, tenant.target(target)[0], Control(folder))
     serving = keeper.serving
     bundle = read(Path(serving.bundle))
     store = store_of(serving.sqlite, serving.redis, bundle.layout)
-    scorer = Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold)
-    return App(scorer, Guard(keeper), Metrics(), serving.keys, serving.queue)
+    metrics = Metrics()
+    cache = Cache(serving.cache, serving.cache_seconds, metrics.cached)
+    scorer = Scorer(bundle, store, Mark(Path(serving.mark)), serving.cold, cache)
+    rates = Rates(serving.rate, serving.tenant, serving.redis) if serving.rate else None
+    return App(
+        scorer,
+        Guard(keeper),
+        metrics,
+        door=Door(serving.keys, rates),
+        queue=serving.queue,
+        fresh_hours=serving.fresh_hours,
+        record=record,
+    )
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class Answer:
 
     status: int
     text: str
+    headers: dict[str, str]
 
     def json(self) -> Any:
         return json.loads(self.text)
@@ -94,7 +110,8 @@ async def _one(app: Any, method: str, path: str, body: bytes, kind: str | None, 
     except Exception:
         if not sent:
             raise
-    return Answer(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode())
+    told = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode(), told)
 
 
 def post(app: Any, path: str, body: Any) -> Answer:

@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -32,6 +33,12 @@ class Running:
 
     port: int
     process: psutil.Process
+    log: IO[str]
+
+    def said(self) -> list[dict[str, Any]]:
+        """Lines of its log."""
+        self.log.seek(0)
+        return [json.loads(line) for line in self.log.read().splitlines() if line.startswith("{")]
 
     def workers(self) -> list[psutil.Process]:
         """Its processes that answer."""
@@ -40,19 +47,22 @@ class Running:
 
 
 @contextmanager
-def started() -> Iterator[Running]:
+def started(ending: signal.Signals = signal.SIGINT) -> Iterator[Running]:
     """A server of the tenant `demo` of this environment; it has to end well when asked, and to leave nobody behind."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number = int(free.getsockname()[1])
-    process = subprocess.Popen([sys.executable, "-c", START, str(number)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    try:
-        _wait(process, number)
-        yield Running(number, psutil.Process(process.pid))
-    finally:
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would stop the workers
+        process = subprocess.Popen([sys.executable, "-c", START, str(number)], cwd=ROOT, stderr=log, text=True)
+        try:
+            _wait(process, number, log)
+            yield Running(number, psutil.Process(process.pid), log)
+        finally:
+            family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            process.send_signal(ending)
+            process.wait(timeout=40)
+        log.seek(0)
+        said = log.read()
     assert len(family) >= 3
     _, left = psutil.wait_procs(family, timeout=5)
     assert not [one for one in left if one.status() != psutil.STATUS_ZOMBIE]
@@ -61,7 +71,7 @@ def started() -> Iterator[Running]:
     assert "Traceback" not in said
 
 
-def _wait(process: "subprocess.Popen[str]", port: int) -> None:
+def _wait(process: "subprocess.Popen[str]", port: int, log: IO[str]) -> None:
     """Until the server answers."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -70,12 +80,14 @@ def _wait(process: "subprocess.Popen[str]", port: int) -> None:
                 return
         except OSError:
             time.sleep(0.2)
-    raise AssertionError("the server did not start")
+    log.seek(0)
+    raise AssertionError(f"the server did not start: {log.read()}")
 
 
 @contextmanager
-def asking(port: int, leads: list[dict[str, Any]]) -> Iterator[list[Any]]:
+def asking(port: int, leads: list[dict[str, Any]], key: str | None = None) -> Iterator[list[Any]]:
     """Four clients that ask for these leads all the time; what they were told, in order, or what went wrong."""
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
     body = json.dumps({"leads": leads})
     told: list[Any] = []
     ending = threading.Event()
@@ -84,7 +96,7 @@ def asking(port: int, leads: list[dict[str, Any]]) -> Iterator[list[Any]]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         while not ending.is_set():
             try:
-                connection.request("POST", "/v1/score", body, {"Content-Type": "application/json"})
+                connection.request("POST", "/v1/score", body, headers)
                 answer = connection.getresponse()
                 told.append((answer.status, json.loads(answer.read())))
             except (OSError, http.client.HTTPException) as error:

@@ -40,7 +40,7 @@ def test_errors_are_sentences(app: Guard, body: str, kind: str | None, status: i
     answer = request(app, "POST", "/invocations", body.encode(), kind)
 
     assert answer.status == status
-    assert set(answer.json()) == {"error_code", "message"}
+    assert set(answer.json()) == {"error_code", "message", "request_id"}
     assert SECRET not in answer.text
     assert "Traceback" not in answer.text
 

@@ -53,10 +53,10 @@ def test_a_champion_that_can_not_be_loaded_is_tried_again(keeper: Keeper, monkey
 def test_keys_that_are_gone_open_nothing(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[Hashes | None] = [{"5f0c9a1e": ("salt", "hash")}]
     monkeypatch.setattr(Keys, "hashes", lambda self: held[-1])
-    keeper.look()
+    keeper.look_for_keys()
     assert keeper.serving.keys == held[0]
     held.append(None)  # the table was lost
-    keeper.look()
+    keeper.look_for_keys()
     assert keeper.serving.keys == {}
     again = Keeper(keeper._tenant, "conversion", keeper._control)  # as after a kill
     assert again.serving.keys == {}

@@ -12,6 +12,7 @@ from pipelines.cli.main import app as commands
 from pipelines.core.errors import ConfigError
 from pipelines.core.tenant import Tenant
 from serving.app import App
+from serving.door import Door
 from serving.keys import Keys, opens
 from serving.metrics import Metrics
 from serving.server import serve
@@ -92,9 +93,11 @@ def test_every_path_but_the_watchers_wants_a_key(tenant: Tenant) -> None:
             class layout:  # noqa: N801
                 entity = "lead_id"
 
-            name, version = "demo.conversion", "1"
+            name, version, given = "demo.conversion", "1", None
 
-    app = App(Nobody(), None, Metrics(), keys.hashes())  # type: ignore[arg-type]
+        step = 0
+
+    app = App(Nobody(), None, Metrics(), door=Door(keys.hashes()))  # type: ignore[arg-type]
     for path in ("/v1/score", "/invocations", "/ping", "/version", "/docs", "/metrics", "/"):
         for sent in (None, "Bearer", "Bearer nonsense", f"Basic {key}", f"Bearer {key}x"):
             answer = request(app, "POST", path, b"{}", key=sent)

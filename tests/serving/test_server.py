@@ -5,16 +5,20 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from pipelines.core.database import transaction
 from pipelines.core.errors import ConfigError, LeadwiseError
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.table import TABLE, of_date
 from pipelines.lake.catalog import Lake
+from pipelines.registry.champion import load_champion
 from serving.client import Client, ScoreRefused
+from serving.keys import TABLE as TABLE_OF_KEYS
 from serving.keys import Keys
 from serving.server import serve
 from tests.conftest import MakeTenant
@@ -97,7 +101,7 @@ def test_metrics_are_of_all_workers(port: int) -> None:
         assert told["leadwise_model_decision"] == "1.0"
         assert float(told["leadwise_features_age_seconds"]) > 0
         assert float(told["leadwise_score_count"]) <= float(told['leadwise_rows_total{model_version="1"}'])
-        return float(told.get('leadwise_request_seconds_count{status="404"}', 0))
+        return float(told.get('leadwise_request_seconds_count{route="/v1/score",status="404"}', 0))
 
     _post(port, "/v1/score", {"leads": [{"features": {}}]})
     before = refused()
@@ -132,6 +136,20 @@ def test_mlflow_answers_behind_the_workers(port: int) -> None:
 
 
 @pytest.mark.slow
+def test_a_client_of_mlflow_as_it_comes(demo: Tenant, port: int) -> None:
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    model = load_champion(demo, "conversion").model
+    rows = model.input_example
+    assert rows is not None
+    client = ScoringServerClient("127.0.0.1", port)
+    client.wait_server_ready(timeout=10)
+    assert client.get_version()
+    found = client.invoke(rows).get_predictions()
+    assert found.iloc[:, 0].tolist() == pytest.approx(list(model.predict(rows)), abs=1e-9)
+
+
+@pytest.mark.slow
 def test_a_worker_is_small(running: Running) -> None:
     workers = running.workers()
     assert len(workers) == 2
@@ -154,16 +172,35 @@ def test_a_port_in_use_is_one_sentence(make_tenant: MakeTenant) -> None:
             serve(make_tenant(), port=taken.getsockname()[1])
 
 
+@pytest.fixture
+def unkeyed(demo: Tenant) -> Iterator[None]:
+    """Afterwards the market has no keys, as if there had never been any."""
+    yield
+    with transaction(demo, "keys", writing=True) as connection:
+        connection.exec_driver_sql(f"DROP TABLE {TABLE_OF_KEYS}")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("unkeyed")
 def test_a_key_counts_within_seconds_and_so_does_its_end(demo: Tenant, running: Running) -> None:
     """The last of the module's tests: from now on this endpoint wants a key."""
     assert _status(running.port, None) == 404
     keys = Keys(demo)
-    key = keys.create("a test")
+    key, kept = keys.create("a test"), keys.create("another")
+    foreign = Keys(replace(demo, name="bank")).create("a test")
     until(lambda: _status(running.port, None) == 401)
     assert _status(running.port, key) == 404
-    keys.revoke(keys.all()[-1].id)
-    until(lambda: _status(running.port, key) == 401)
+    assert _status(running.port, foreign) == 401
+    nobody = [{"lead_id": "nobody"}]
+    with asking(running.port, nobody, key) as told, asking(running.port, nobody, kept) as others:
+        until(lambda: len(told) > 50)
+        keys.revoke(next(one.id for one in keys.all() if one.name == "a test"))
+        until(lambda: {status for status, _ in told[-50:]} == {401})
+    assert {status for status, _ in told} == {404, 401}
+    assert {status for status, _ in others} == {404}  # whoever else asks notices nothing
+    assert {body["message"] for status, body in told if status == 401} == {
+        "send a key that is in force: Authorization: Bearer …, as `leadwise keys create` gave it"
+    }
     with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/health", timeout=60) as answer:
         assert answer.status == 200
 
