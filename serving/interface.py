@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "#/components/schemas/{name}"
 
+_TEXT = {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}}
 _REFUSALS = {
     "401": "no key, or one that is not in force",
     "404": "nothing is known of an id, and cold scores are not wanted; the message says at which position",
@@ -97,51 +98,74 @@ def openapi(bundle: Bundle, keyed: bool = True) -> dict[str, Any]:
     for name in names:
         parts["Lead"]["properties"][name] |= {"description": "looked up in the online store"}
     refused = {status: _answer(said, error) for status, said in _REFUSALS.items()}
-    alive = {"200": _answer("it is", health)}
-    text = {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    about = {
+        "title": f"Leadwise: {bundle.name}",
+        "version": bundle.version,
+        "description": f"Scores of '{bundle.target}' by version {bundle.version} of {bundle.name}.",
+    }
+    keys = {"key": {"type": "http", "scheme": "bearer", "description": "as `leadwise keys create` gave it"}}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": f"Leadwise: {bundle.name}",
-            "version": bundle.version,
-            "description": f"Scores of '{bundle.target}' by version {bundle.version} of {bundle.name}.",
-        },
+        "info": about,
         "security": [{"key": []}] if keyed else [],
-        "paths": {
-            "/v1/score": {
-                "post": {
-                    "operationId": "score",
-                    "summary": "Scores of up to 1,000 leads, by id or by features",
-                    "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-                    "responses": {"200": _answer("a score for each lead, in order", answer), **refused},
-                }
-            },
-            "/health": {"get": _watched("health", "Whether it is alive", alive)},
-            "/ready": {
-                "get": _watched(
-                    "ready",
-                    "Whether model and store answer, and features are fresh enough",
-                    {**alive, "503": refused["503"]},
-                )
-            },
-            "/metrics": {
-                "get": {
-                    "operationId": "metrics",
-                    "summary": "Figures for Prometheus",
-                    "responses": {"200": text, "401": refused["401"]},
-                }
-            },
-        },
-        "components": {
-            "schemas": parts,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "leadwise keys create"}},
-        },
+        "paths": _ours(bundle, body, answer, refused) | _watched(health, refused) | _mlflow(refused),
+        "components": {"schemas": parts, **({"securitySchemes": keys} if keyed else {})},
     }
+
+
+def _ours(
+    bundle: Bundle, body: dict[str, Any], answer: dict[str, Any], refused: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The path for scores."""
+    known = list(bundle.features)[:2]
+    by_id = {"leads": [{bundle.layout.entity: "an id of an audience"}], "reasons": 3}
+    by_hand = {"leads": [{"features": dict.fromkeys(known)}], "reasons": 3}
+    examples = {
+        "by id": {"summary": "features from the online store", "value": by_id},
+        "by features": {"summary": "features handed over, as far as they are known", "value": by_hand},
+    }
+    asked = {"required": True, "content": {"application/json": {"schema": body, "examples": examples}}}
+    responses = {"200": _answer("a score for each lead, in order", answer), **refused}
+    return {"/v1/score": {"post": _operation("score", "Scores of up to 1,000 leads", responses, "scores", asked)}}
+
+
+def _watched(health: dict[str, Any], refused: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What watches over the endpoint."""
+    alive = {"200": _answer("it is", health), "405": refused["405"]}
+    ready = alive | {"503": refused["503"]}
+    figures = {"200": _TEXT, "401": refused["401"], "405": refused["405"]}
+    free: dict[str, Any] = {"security": []}
+    return {
+        "/health": {"get": _operation("health", "Whether it is alive", alive, "watching") | free},
+        "/ready": {
+            "get": _operation("ready", "Whether model and store answer, and features are fresh", ready, "watching")
+            | free
+        },
+        "/metrics": {"get": _operation("metrics", "Figures for Prometheus", figures, "watching")},
+    }
+
+
+def _mlflow(refused: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """MLflow's own paths, as MLflow describes them."""
+    split = {"dataframe_split": {"columns": ["…"], "data": [[None]]}}
+    body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": split}}}
+    predicted = {"200": _answer("predictions", {"type": "object"})}
+    predicted |= {status: refused[status] for status in ("401", "413", "415", "429", "500", "503")}
+    predicted |= {"400": refused["422"]}
+    told = {"200": _TEXT, "401": refused["401"], "503": refused["503"]}
+    return {
+        "/invocations": {"post": _operation("invocations", "MLflow's protocol", predicted, "MLflow", body)},
+        "/ping": {"get": _operation("ping", "Whether MLflow's app is alive", told, "MLflow")},
+        "/version": {"get": _operation("version", "MLflow's version", told, "MLflow")},
+    }
+
+
+def _operation(
+    name: str, summary: str, responses: dict[str, Any], tag: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    more = {} if body is None else {"requestBody": body}
+    return {"operationId": name, "summary": summary, "tags": [tag], **more, "responses": responses}
 
 
 def _answer(said: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": said, "content": {"application/json": {"schema": schema}}}
-
-
-def _watched(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "security": [], "responses": responses}

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from pipelines.core.tenant import Tenant
 from serving.door import Door, Rates
 from serving.keys import Keys
 from tests.conftest import MakeTenant
+from tests.pipelines.features.servers import RedisServer
 from tests.serving.asgi import application, post, request
-from tests.serving.stores import redis_server
 
 
 def waits(rates: Rates, *keys: str) -> list[int]:
@@ -53,15 +52,9 @@ def test_without_its_redis_each_counts_alone(caplog: pytest.LogCaptureFixture) -
     assert "secret" not in told.message
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
-    """The address of a Redis with nothing in it."""
-    with redis_server(tmp_path) as server:
-        yield server.url
-
-
 @pytest.mark.slow
-def test_workers_count_together_in_a_redis(redis: str) -> None:
+def test_workers_count_together_in_a_redis(redis_server: RedisServer) -> None:
+    redis = redis_server.url()
     one, other = Rates("3/minute", "demo", redis), Rates("3/minute", "demo", redis)
     someone = Rates("3/minute", "bank", redis)
     assert waits(one, "a", "a") == [0, 0]

@@ -110,6 +110,7 @@ def test_the_page_needs_nothing_from_elsewhere(app: Any) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "demo.conversion" in page.text
     named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert named.pop(0) == "data:,"
     assert len(named) == 3
     for path in named:
         assert "//" not in path

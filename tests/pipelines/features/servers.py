@@ -14,11 +14,11 @@ PASSWORD = 'p:w/,"$1'
 
 
 class RedisServer:
-    """A Redis that keeps nothing on disk, behind a password."""
+    """A Redis behind a password, that keeps nothing on disk unless it is told to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: bool = False) -> None:
         self.port = free_port()
-        self._folder = folder
+        self._folder, self._kept = folder, kept
         self.start()
 
     def url(self, database: int = 0) -> str:
@@ -34,6 +34,7 @@ class RedisServer:
 
     def start(self) -> None:
         told = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "requirepass": PASSWORD}
+        told |= {"appendonly": "yes", "appendfsync": "always"} if self._kept else {}
         command = [str(redis_program()), *(text for name, value in told.items() for text in (f"--{name}", str(value)))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         from redis import ConnectionError
@@ -48,7 +49,7 @@ class RedisServer:
         raise RuntimeError("Redis did not start")
 
     def kill(self) -> None:
-        """End the server as a power cut would: what it held is gone."""
+        """End the server as a power cut would: what it did not keep is gone."""
         self._process.kill()
         self._process.wait()
 

@@ -5,6 +5,8 @@ import stat
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +28,10 @@ from pipelines.lake.identities import Identities
 from pipelines.privacy import forget as module
 from pipelines.privacy.forget import forget
 from pipelines.quality.validate import validate
+from serving.collect import TABLE as SERVED
+from serving.collect import collect, folder_of
+from serving.record import Record
+from serving.requests import Asked
 from tests.conftest import MakeTenant
 from tests.leaks import Search
 from tests.pipelines.features.servers import RedisServer
@@ -125,6 +131,36 @@ def test_no_byte_is_left_and_others_keep_theirs(tenant: Tenant) -> None:
     assert {name: lake.count(name) + went.get(name, 0) for name in before if name != "identity.identities"} == {
         name: count for name, count in before.items() if name != "identity.identities"
     }
+
+
+def test_what_the_endpoint_served_goes_too(tenant: Tenant) -> None:
+    """Rows that are in the table, and a file that is not yet; of others nothing is lost."""
+    lead, other = lead_of(tenant, PHONE), lead_of(tenant, OTHER)
+    assert lead
+    assert other
+    record = Record(folder_of(tenant), pytest.fail)
+    champion: Any = SimpleNamespace(target="conversion", name="demo.conversion", version="1")
+
+    def serve(number: str) -> None:
+        asked = [Asked(one, None, datetime(2026, 3, 2)) for one in (lead, other)]
+        record.add(number, champion, asked, [{"probability": 0.5}] * 2)
+        record.flush()
+
+    serve("collected")
+    collect(tenant)
+    serve("left")
+    mark = tenant.online_mark.stat().st_mtime_ns
+    report = forget(tenant, [lead])
+    serve("under way")  # a worker that knew nothing of it
+    collect(tenant)
+
+    rows = Lake(tenant).read(SERVED).to_pylist()
+    assert sorted((row["request_id"], row["entity_id"]) for row in rows) == [
+        (number, other) for number in ("collected", "left", "under way")
+    ]
+    assert {"table": SERVED, "rows": 2} in report.details
+    assert not list(folder_of(tenant).iterdir())
+    assert tenant.online_mark.stat().st_mtime_ns > mark  # answers that workers keep are old now
 
 
 def test_the_audience_keeps_its_other_lines_and_its_owner(tenant: Tenant) -> None:
