@@ -68,6 +68,7 @@ class Worker:
         self._control = control
         self._app: App | None = None
         self._scorer: Scorer | None = None
+        self._before: Scorer | None = None
         self._serving: Serving | None = None
         self._behind = Guard(Behind(control.socket))
         self._metrics = Metrics()
@@ -104,8 +105,9 @@ class Worker:
             except Exception:
                 log.exception("what is to be served can't be; what was goes on, and it is tried again")
                 pause = AGAIN_SECONDS
-        if self._scorer is not None:
-            await self._scorer.close()
+        for scorer in (self._scorer, self._before):
+            if scorer is not None:
+                await scorer.close()
         if self._record is not None:
             await self._record.close()
         await asyncio.to_thread(self._traces.close)
@@ -128,8 +130,11 @@ class Worker:
             held = self._serving = replace(held, keys=said.keys)
             self._app = self._made(scorer, held)
         if said != held:
-            scorer = await self._loaded(said)
-            self._app, self._scorer, self._serving = self._made(scorer, said), scorer, said
+            fresh = await self._loaded(said)
+            if self._before is not None:  # what was asked of it is answered: another one has served since
+                await self._before.close()
+            self._before = scorer
+            self._app, self._scorer, self._serving = self._made(fresh, said), fresh, said
 
     def _made(self, scorer: Scorer, serving: Serving) -> App:
         return App(

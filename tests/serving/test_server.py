@@ -188,7 +188,7 @@ def test_a_key_counts_within_seconds_and_so_does_its_end(demo: Tenant, running: 
     keys = Keys(demo)
     key, kept = keys.create("a test"), keys.create("another")
     foreign = Keys(replace(demo, name="bank")).create("a test")
-    until(lambda: _status(running.port, None) == 401)
+    until(lambda: {_status(running.port, None) for _ in range(20)} == {401})  # both workers know
     assert _status(running.port, key) == 404
     assert _status(running.port, foreign) == 401
     nobody = [{"lead_id": "nobody"}]
