@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 TYPES = ("string", "integer", "number", "boolean", "timestamp", "date")
 """Logical types of the standard that Leadwise stores."""
 
+OUTPUT = "audience"
+"""Name of the contract of what is delivered: it stands beside those of what is collected, and is none of them."""
+
 Bound = float | int | datetime
 
 _SHORTEST = 10_000_000  # a number below is no phone: too few digits
@@ -45,6 +48,7 @@ class Column:
         event_time, arrived_at, consent, phone, segment, timezone: see `vocabulary.WORDS`.
         known_after: how long after the event the value becomes known.
         opt_out: the value that says "no more messages".
+        unreachable: the value that says "can receive no message".
     """
 
     name: str
@@ -68,6 +72,7 @@ class Column:
     known_after: timedelta | None = None
     consent: bool = False
     opt_out: str | None = None
+    unreachable: str | None = None
     phone: bool = False
     segment: bool = False
     timezone: bool = False
@@ -130,6 +135,7 @@ class Contract:
         path: the file.
         arrival_delay: rows arrive this long after their event, where no column says when.
         expectations: the hand-written rules.
+        message: whether each row is a message that was sent to the entity.
     """
 
     name: str
@@ -139,6 +145,7 @@ class Contract:
     path: Path
     arrival_delay: timedelta | None = None
     expectations: tuple[Rule, ...] = field(default_factory=tuple)
+    message: bool = False
 
     def column(self, name: str) -> Column:
         """The column called `name` in the source; KeyError when there is none."""
@@ -207,7 +214,7 @@ def arrow_type(logical: str) -> "pa.DataType":
 
 
 def load_contracts(folder: Path) -> dict[str, Contract]:
-    """Read every contract of a use case.
+    """Read every contract of what a use case collects.
 
     Args:
         folder: holds one `<table>.yaml` per table.
@@ -218,11 +225,26 @@ def load_contracts(folder: Path) -> dict[str, Contract]:
     Raises:
         ContractError: no contract there, or one that is not valid ODCS or uses a word Leadwise does not know.
     """
-    paths = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    paths = contract_files(folder)
     if not paths:
         raise ContractError(f"there is no contract in {folder}: write one <table>.yaml for each table")
     contracts = [load_contract(path) for path in paths]
     return {contract.name: contract for contract in contracts}
+
+
+def contract_files(folder: Path) -> list[Path]:
+    """Files of the contracts of what a use case collects, in the order of their names."""
+    return sorted(path for path in [*folder.glob("*.yaml"), *folder.glob("*.yml")] if path.stem != OUTPUT)
+
+
+def load_output(folder: Path) -> Contract | None:
+    """The contract of a use case's audience, `audience.yaml`; None where it has none.
+
+    Raises:
+        ContractError: see `load_contracts`.
+    """
+    path = folder / f"{OUTPUT}.yaml"
+    return load_contract(path) if path.is_file() else None
 
 
 def load_contract(path: Path) -> Contract:

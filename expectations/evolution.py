@@ -24,7 +24,7 @@ WIDER = {("integer", "number"), ("date", "timestamp")}
 _LIMITS = {
     "minimum": -1, "exclusive_minimum": -1, "min_length": -1, "maximum": 1, "exclusive_maximum": 1, "max_length": 1
 }  # fmt: skip
-_MEANINGS = ("known_after", "consent", "opt_out", "phone", "segment", "timezone")
+_MEANINGS = ("known_after", "consent", "opt_out", "unreachable", "phone", "segment", "timezone")
 _PLACES = ("entity", "event_time", "arrived_at")
 
 

@@ -48,6 +48,7 @@ def contract_of(path: Path) -> Contract:
         path=path,
         arrival_delay=words.get("arrived_at"),
         expectations=tuple(read_rules(path, table, columns)),
+        message=words.get("message", False),
     )
     _check_whole(contract)
     return contract
@@ -220,8 +221,7 @@ def _check_words(contract: Contract, column: Column) -> None:
         raise ContractError(f"{where}: a time that clean rows need can't be personal data")
     if column.known_after is not None and contract.event_time is None:
         raise ContractError(f"{where}: known_after counts from the event: mark a column with event_time")
-    if column.opt_out is not None and column.allowed is not None and column.opt_out not in column.allowed:
-        options = map(str, column.allowed)
-        raise ContractError(
-            f"{where}: opt_out '{column.opt_out}' is no allowed value: {nearest(column.opt_out, options)}"
-        )
+    for word, value in (("opt_out", column.opt_out), ("unreachable", column.unreachable)):
+        if value is not None and column.allowed is not None and value not in column.allowed:
+            options = map(str, column.allowed)
+            raise ContractError(f"{where}: {word} '{value}' is no allowed value: {nearest(value, options)}")

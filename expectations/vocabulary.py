@@ -37,6 +37,7 @@ WORDS: Mapping[str, Word] = {
     "known_after": Word("duration", (), "how long after the event the value becomes known"),
     "consent": Word("flag", ("boolean",), "whether the entity agreed to be contacted"),
     "opt_out": Word("value", ("string",), "the value that says the entity wants no more messages"),
+    "unreachable": Word("value", ("string",), "the value that says the entity can receive no message"),
     "phone": Word("flag", ("string",), "a phone number, stored as E.164"),
     "segment": Word("flag", (), "a group worth comparing"),
     "timezone": Word("flag", ("string",), "the IANA time zone of the entity"),
@@ -45,6 +46,7 @@ WORDS: Mapping[str, Word] = {
 
 TABLE_WORDS: Mapping[str, Word] = {
     "arrived_at": Word("duration", (), "rows arrive this long after their event"),
+    "message": Word("flag", (), "each row is a message that was sent to the entity"),
 }
 """Words a table may carry."""
 

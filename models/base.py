@@ -20,6 +20,9 @@ SMALL = 512
 Task = Literal["binary", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
+INTERVAL = 0.9
+"""What the ranges that are served are made to hold."""
+
 
 class Estimator(ABC):
     """A model of 0/1 outcomes or of values, over columns as they come.
@@ -87,7 +90,7 @@ class Estimator(ABC):
         """Expected outcome of each row: the probability of 1, or the value. Raises InputError as `Inputs.encode`."""
         return self.predict_matrix(self.inputs_.encode(X))
 
-    def expected_within(self, X: Columns, coverage: float = 0.9) -> tuple[Floats, Floats | None]:
+    def expected_within(self, X: Columns, coverage: float = INTERVAL) -> tuple[Floats, Floats | None]:
         """`expected`, and lower and upper ends (n, 2) made to hold `coverage`; None where the estimator knows none.
 
         Raises InputError as `Inputs.encode`, and for a coverage outside (0, 1).

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.base import INTERVAL
 from models.inputs import InputError
 from pipelines.core.tiers import tiers_of
 from serving import tracing
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from serving.bundle import Bundle
     from serving.online import Mark, OnlineStore, Row
     from serving.tracing import Tracing
-
-INTERVAL = 0.9
-"""What an interval is made to hold."""
 
 _AT_ONCE = 32
 """Rows that are predicted where they are asked; more of them go to a thread, so that others are answered meanwhile."""

@@ -122,13 +122,14 @@ def _columns(schema: pa.Schema | None) -> str:
 
 def use_cases() -> str:
     """Contracts of every use case of the repository."""
-    from expectations.contract import load_contracts
+    from expectations.contract import load_contracts, load_output
     from pipelines.core.settings import ROOT
 
     parts = ["## Data\n"]
     for folder in sorted(path for path in (ROOT / "expectations").glob("[a-z]*") if any(path.glob("*.yaml"))):
         parts.append(f"### Use case {folder.name}\n")
-        parts += [_contract(contract, folder.parent.parent) for contract in load_contracts(folder).values()]
+        contracts = [*load_contracts(folder).values(), load_output(folder)]
+        parts += [_contract(contract, folder.parent.parent) for contract in contracts if contract is not None]
     return "\n".join(parts)
 
 
@@ -146,7 +147,13 @@ def _role(column: Column) -> str:
     told += [f"entity {code(column.entity)}"] if column.entity else []
     told += [name.replace("_", " ") for name in flags if getattr(column, name)]
     told += [f"known after {column.known_after.total_seconds() / 86_400:g} days"] if column.known_after else []
-    return ", ".join([*told, *([f"opt-out {code(column.opt_out)}"] if column.opt_out else [])])
+    return ", ".join(
+        [
+            *told,
+            *([f"opt-out {code(column.opt_out)}"] if column.opt_out else []),
+            *([f"unreachable {code(column.unreachable)}"] if column.unreachable else []),
+        ]
+    )
 
 
 def _rules(column: Column) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from pipelines.core.audience_params import AudienceParams as AudienceParams
 from pipelines.core.errors import ConfigError, nearest
 from pipelines.core.promotion_params import PromotionParams as PromotionParams
 from pipelines.core.source import Source as Source
@@ -152,13 +153,14 @@ class TenantParams(Strict):
     tune: TuneParams
     promotion: PromotionParams
     score: ScoreParams
+    audience: AudienceParams
     serve: ServeParams
     monitor: MonitorParams
     retention: RetentionParams
     simulate: SimulateParams | None = None
 
 
-_COMMON = ("quality", "features", "train", "tune", "promotion", "score", "serve", "monitor", "retention")
+_COMMON = ("quality", "features", "train", "tune", "promotion", "score", "audience", "serve", "monitor", "retention")
 
 
 def load_params(path: Path) -> dict[str, TenantParams]:

@@ -1,9 +1,8 @@
-"""The audience of a date: its scores in order of rank, without leads who opted out or never gave consent."""
+"""The audience of a date: its scores in order of rank, those who may not be written to apart, with the reason."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,14 +17,31 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.interval import Interval
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.files import defuse, replacing
-from pipelines.deliver.table import TABLE, of_date
+from pipelines.deliver.manifest import MANIFEST, describe
+from pipelines.deliver.promise import Promise
+from pipelines.deliver.suppression import RULES, Occasion, newest, speaks, suppress
+from pipelines.deliver.suppression import TABLE as SUPPRESSED
+from pipelines.deliver.table import ENDS, TABLE, of_date
 from pipelines.lake.asof import AsOf
 from pipelines.lake.catalog import Lake
 from pipelines.lake.identities import Identities
 
 _ROWS = 50_000
 _MEMORY = "256MB"
-OWN = ("score_id", "target", "probability", "tier", "rank", "as_of", "model_version")
+OWN = (
+    "score_id",
+    "target",
+    "probability",
+    "probability_low",
+    "probability_high",
+    "tier",
+    "rank",
+    "as_of",
+    "model_version",
+    "suppressed",
+    "suppressed_why",
+)
+"""Columns of every audience, beside the entity, other targets and segments."""
 
 
 def write_audience(
@@ -36,45 +52,56 @@ def write_audience(
     entity: str,
     with_phone: bool = False,
     beside: Sequence[str] = (),
+    output: Contract | None = None,
 ) -> dict[str, int]:
-    """Write `audience.parquet` and `audience.csv` from the scores of the interval's date.
+    """Write the audience of the interval's date: who may be written to, and apart from it who may not.
+
+    `audience.parquet` and `audience.csv` hold the first, best first; `suppressed.parquet` and `suppressed.csv` the
+    others, with the reasons, and never a phone; `manifest.json` comes last and says what the files hold.
 
     Args:
         tenant: whose audience.
-        interval: its end is the instant whose consent and opt-outs count.
-        contracts: by table name; their `consent`, `opt_out` and `segment` columns are what is looked at.
+        interval: its end is the instant whose knowledge counts.
+        contracts: by table name; their words (`consent`, `opt_out`, `message`, …) say what is looked at.
         lake: of the tenant.
         entity: name of what is scored, e.g. lead_id.
         with_phone: join the phones, at the very end.
         beside: other targets, whose values stand beside the probability.
+        output: contract of the audience; None promises nothing.
 
     Returns:
-        Rows written (`audience`), and scores left out: `opted_out`, `no_consent` (a lead may be in both).
+        Rows of `audience` and of `suppressed`, and by rule the scores it leaves out (one may be left out by several).
 
     Raises:
-        ConfigError: phones are asked for and the use case keeps none; the folder can't be written.
+        ConfigError: phones are asked for and the use case keeps none; the folder can't be written; the contract of the
+            audience asks for a column that there is not.
+        SourceError: a do_not_contact list can't be read.
+        BatchRejected: the rows are not as the contract of the audience promises.
     """
     if with_phone:
         check_phones(tenant, contracts)
     folder = tenant.audience_dir / interval.label
     with _scores(lake, interval, beside) as connection:
         concerned = {name: contract for name, contract in contracts.items() if _concerns(contract, entity)}
-        _attach(connection, concerned, lake, interval.as_of)
-        counts = _suppressed(connection)
-        result = connection.sql(_ranked(connection, entity, beside))
+        sending = tenant.params.audience.sending(interval.end)
+        occasion = Occasion(tenant, lake, interval, concerned, entity, sending)
+        with AsOf(lake, concerned) as views:
+            rules = suppress(connection, views, occasion)
+            _attach(connection, views, occasion)
+        promise = Promise(output, entity)
         identities = Identities(lake) if with_phone else None
-        paths = (folder / "audience.parquet", folder / "audience.csv")
-        with replacing(*paths, private=with_phone) as (parquet, table):
-            reader = result.to_arrow_reader(_ROWS)
-            schema = reader.schema.append(pa.field("phone", pa.string())) if identities else reader.schema
-            rows = 0
-            with pq.ParquetWriter(parquet, schema) as columns, pyarrow.csv.CSVWriter(table, schema) as lines:
-                for batch in reader:
-                    part = _with_phones(pa.Table.from_batches([batch]), entity, identities)
-                    columns.write_table(part)
-                    lines.write_table(defuse(part))
-                    rows += part.num_rows
-    return {"audience": rows, **counts}
+        names = ("audience.parquet", "audience.csv", "suppressed.parquet", "suppressed.csv", MANIFEST)
+        with replacing(*(folder / name for name in names), private=with_phone, sealed=True) as drafts:
+            *files, manifest = drafts
+            rows = [
+                _written(promise, connection.sql(_ranked(connection, entity, beside, kept)), pair, whose)
+                for kept, pair, whose in ((True, files[:2], identities), (False, files[2:], None))
+            ]
+            promise.check(interval.label)
+            counts = {"audience": rows[0], "suppressed": rows[1], **rules}
+            described = dict(zip(names, files, strict=False))
+            manifest.write_text(describe(occasion, promise, counts, described), encoding="utf-8")
+    return counts
 
 
 def check_phones(tenant: Tenant, contracts: Mapping[str, Contract]) -> None:
@@ -83,10 +110,35 @@ def check_phones(tenant: Tenant, contracts: Mapping[str, Contract]) -> None:
         raise ConfigError(f"use case '{tenant.use_case}' keeps no phones: leave --with-phone out")
 
 
+def _written(
+    promise: Promise, result: duckdb.DuckDBPyRelation, files: Sequence[Path], identities: Identities | None
+) -> int:
+    """Write rows as Parquet and CSV; returns their number."""
+    parquet, table = files
+    reader = result.to_arrow_reader(_ROWS)
+    schema = promise.schema(reader.schema)
+    if identities:
+        schema = schema.append(pa.field("phone", pa.string()))
+    rows = 0
+    with ExitStack() as stack:
+        columns = stack.enter_context(pq.ParquetWriter(parquet, schema))
+        lines = stack.enter_context(pyarrow.csv.CSVWriter(table, schema))
+        for batch in reader:
+            part = promise.kept(pa.Table.from_batches([batch]))
+            if identities:
+                phones = pc.cast(identities.phones(batch.column(1)), pa.string())
+                part = part.append_column("phone", phones)
+            columns.write_table(part)
+            lines.write_table(defuse(part))
+            rows += part.num_rows
+    return rows
+
+
 @contextmanager
 def _scores(lake: Lake, interval: Interval, beside: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB holding the scores of the date: on disk, so that ranking many leads takes time and not memory."""
-    columns = ("score_id", "entity_id", "target", "probability", "tier", "as_of", "model_version", *beside)
+    values = [f"{name}{end}" for name in ("probability", *beside) for end in ("", *ENDS)]
+    columns = ("score_id", "entity_id", "target", *values, "tier", "as_of", "model_version")
     config = {"threads": lake.tenant.settings.threads, "memory_limit": _MEMORY, "preserve_insertion_order": False}
     for left in lake.tenant.home.glob(".ranking.*"):  # of a run that was killed: nobody else holds the lock
         shutil.rmtree(left, ignore_errors=True)
@@ -103,38 +155,16 @@ def _scores(lake: Lake, interval: Interval, beside: Sequence[str]) -> Iterator[d
 
 def _concerns(contract: Contract, entity: str) -> bool:
     """Whether a contract says who may be written to, or segments of the entity."""
-    speaks = any(column.consent or column.opt_out is not None for column in contract.columns)
-    return contract.entity == entity and (speaks or bool(_segments(contract)))
+    return contract.entity == entity and (speaks(contract) or bool(_segments(contract)))
 
 
-def _attach(
-    connection: duckdb.DuckDBPyConnection, contracts: Mapping[str, Contract], lake: Lake, as_of: datetime
-) -> None:
-    """Add tables as known at `as_of`: `opted_out`, and `consented_n` and `segment_n` per contract with such columns."""
-    opted_out = [pa.table({"entity_id": pa.array([], pa.string())})]
-    consents, segments = [], []
-    with AsOf(lake, contracts) as views:
-        for contract in contracts.values():
-            for column in contract.columns:
-                if column.opt_out is not None:
-                    sql = _entities(contract, f'"{column.name}"::VARCHAR = $value')
-                    opted_out.append(views.query(sql, as_of, {"value": column.opt_out}))
-                if column.consent:
-                    consents.append(views.query(_entities(contract, f'"{column.name}"'), as_of))
-            if names := _segments(contract):
-                segments.append(views.query(_newest(contract, names), as_of))
-    _create(connection, "opted_out", pa.concat_tables(opted_out))
-    for index, table in enumerate(consents):
-        _create(connection, f"consented_{index}", table)
-    for index, table in enumerate(segments):
-        _create(connection, f"segment_{index}", table)
-
-
-def _entities(contract: Contract, condition: str) -> str:
-    """The entities of which a row fulfils `condition`."""
-    column = f'"{contract.entity}"'
-    source = f'SELECT DISTINCT {column}::VARCHAR AS entity_id FROM "{contract.name}"'
-    return f"{source} WHERE {condition} AND {column} IS NOT NULL"
+def _attach(connection: duckdb.DuckDBPyConnection, views: AsOf, occasion: Occasion) -> None:
+    """Add a table `segment_n` for each contract that has segments, as they were known."""
+    segments = [(contract, names) for contract in occasion.contracts.values() if (names := _segments(contract))]
+    for index, (contract, names) in enumerate(segments):
+        connection.register("_rows", views.query(newest(contract, names), occasion.interval.as_of))
+        connection.execute(f"CREATE TABLE segment_{index} AS SELECT * FROM _rows")
+        connection.unregister("_rows")
 
 
 def _segments(contract: Contract) -> list[str]:
@@ -143,61 +173,31 @@ def _segments(contract: Contract) -> list[str]:
     return [column.name for column in contract.columns if column.segment and column.name in kept]
 
 
-def _newest(contract: Contract, names: list[str]) -> str:
-    """The segments of each entity's newest event."""
-    columns = ", ".join(f'"{name}"' for name in names)
-    order = ", ".join(f'"{name}" DESC' for name in (contract.event_time, *contract.keys) if name)
-    return (
-        f'SELECT "{contract.entity}"::VARCHAR AS entity_id, {columns} FROM "{contract.name}"'
-        f' QUALIFY row_number() OVER (PARTITION BY "{contract.entity}" ORDER BY {order}) = 1'
-    )
-
-
-def _create(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    connection.register("_rows", rows)
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _rows")
-    connection.unregister("_rows")
-
-
 def _tables(connection: duckdb.DuckDBPyConnection, prefix: str) -> list[str]:
     return sorted(str(name) for (name,) in connection.execute("SHOW TABLES").fetchall() if str(name).startswith(prefix))
 
 
-def _refusals(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    """SQL conditions on `scores`: opted out; without consent."""
-    without = [f"entity_id NOT IN (FROM {name})" for name in _tables(connection, "consented_")]
-    return "entity_id IN (FROM opted_out)", " OR ".join(without) or "false"
-
-
-def _suppressed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    opted_out, no_consent = _refusals(connection)
-    row = connection.execute(
-        f"SELECT count(*) FILTER ({opted_out}), count(*) FILTER ({no_consent}) FROM scores"
-    ).fetchone()
-    assert row is not None
-    return {"opted_out": int(row[0]), "no_consent": int(row[1])}
-
-
-def _ranked(connection: duckdb.DuckDBPyConnection, entity: str, beside: Sequence[str]) -> str:
-    """The audience: best first, rank 1 the best of its target, equal probabilities in order of id."""
-    opted_out, no_consent = _refusals(connection)
-    taken = {*OWN, *beside, entity, "phone", "entity_id"}
-    extra, joins = "".join(f', "{name}"' for name in beside), ""
+def _ranked(connection: duckdb.DuckDBPyConnection, entity: str, beside: Sequence[str], kept: bool) -> str:
+    """Those who may be written to, or the others: best first, rank 1 the best, equal probabilities in order of id."""
+    taken = {*OWN, *(f"{name}{end}" for name in beside for end in ("", *ENDS)), entity, "phone", "entity_id"}
+    extra, joins = "".join(f', "{name}{end}"' for name in beside for end in ("", *ENDS)), ""
     for name in _tables(connection, "segment_"):
         joins += f" LEFT JOIN {name} USING (entity_id)"
         for column in connection.table(name).columns[1:]:
             if column not in taken:
                 extra += f', {name}."{column}"'
                 taken.add(column)
-    order = "ORDER BY probability DESC, entity_id"
-    return (
-        f'SELECT score_id, entity_id AS "{entity}", target, probability, tier,'
-        f" row_number() OVER (PARTITION BY target {order}) AS rank, as_of, model_version{extra}"
-        f" FROM scores{joins} WHERE NOT ({opted_out}) AND NOT ({no_consent}) ORDER BY target, rank"
+    best = "probability DESC, entity_id"
+    rank = f"row_number() OVER (PARTITION BY target ORDER BY {best})" if kept else "NULL::BIGINT"
+    places = " ".join(f"WHEN '{rule}' THEN {place}" for place, rule in enumerate(RULES))
+    why = (
+        f"SELECT entity_id, string_agg(rule, ', ' ORDER BY CASE rule {places} END) AS why"
+        f" FROM (SELECT DISTINCT * FROM {SUPPRESSED}) GROUP BY entity_id"
     )
-
-
-def _with_phones(part: pa.Table, entity: str, identities: Identities | None) -> pa.Table:
-    if identities is None:
-        return part
-    return part.append_column("phone", pc.cast(identities.phones(part[entity]), pa.string()))
+    return (
+        f'SELECT score_id, entity_id AS "{entity}", target, probability, probability_low, probability_high, tier,'
+        f" {rank} AS rank, as_of,"
+        f" model_version, why IS NOT NULL AS suppressed, why AS suppressed_why{extra}"
+        f" FROM scores LEFT JOIN ({why}) USING (entity_id){joins}"
+        f" WHERE why IS {'' if kept else 'NOT '}NULL ORDER BY target, {best}"
+    )

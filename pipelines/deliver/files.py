@@ -19,7 +19,7 @@ _NUMBER = r"^[+\-]?[0-9]+(\.[0-9]+)?$"
 
 
 @contextmanager
-def replacing(*paths: Path, private: bool = False) -> Iterator[list[Path]]:
+def replacing(*paths: Path, private: bool = False, sealed: bool = False) -> Iterator[list[Path]]:
     """Give a temporary path beside each of `paths`; all take their places when the block ends well, else none.
 
     Nobody else may be writing them: what a killed run left beside them, perhaps with phones, is deleted.
@@ -27,6 +27,7 @@ def replacing(*paths: Path, private: bool = False) -> Iterator[list[Path]]:
     Args:
         paths: files to write.
         private: only their owner may read them.
+        sealed: the last path stands for the others: it goes before the first is replaced, and comes after the last.
 
     Raises:
         ConfigError: the folder can't be written, or the disk is full.
@@ -43,6 +44,8 @@ def replacing(*paths: Path, private: bool = False) -> Iterator[list[Path]]:
         yield drafts
         for draft in drafts:
             _settle(draft)
+        if sealed:
+            paths[-1].unlink(missing_ok=True)
         for draft, path in zip(drafts, paths, strict=True):
             draft.chmod(0o600 if private else 0o644)
             draft.replace(path)

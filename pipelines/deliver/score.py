@@ -15,11 +15,12 @@ from pipelines.core.tenant import Tenant
 from pipelines.core.tiers import TIERS, tiers_of
 from pipelines.deliver.audience import OWN, check_phones, write_audience
 from pipelines.deliver.candidates import candidates
-from pipelines.deliver.table import SCHEMA, TABLE, VERSION, latest_date, of_date, score_rows, write_scores
+from pipelines.deliver.table import ENDS, SCHEMA, TABLE, VERSION, latest_date, of_date, score_rows, write_scores
 from pipelines.lake.catalog import Lake
 
 if TYPE_CHECKING:
     from feature_repo.definitions import Definitions
+    from models.inputs import Floats
     from pipelines.registry.champion import Champion
 
 
@@ -41,8 +42,9 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
         SqlError: `candidates.sql` fails, or gives an entity twice or none.
         ConfigError: an unknown target, or one that is no probability; phones where the use case keeps none.
     """
-    from expectations.contract import load_contracts
+    from expectations.contract import load_contracts, load_output
     from feature_repo.definitions import load_definitions
+    from pipelines.deliver.published import publish
     from pipelines.deliver.shadow import score_shadows
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
@@ -76,7 +78,12 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
                 )
         tiers = _tiers_of(lake, interval.label)
         entity = spine.schema.names[0]
-        counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside)
+        output = load_output(tenant.contracts_dir)
+        counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside, output)
+        if (where := tenant.params.audience.table) is not None:
+            folder = tenant.audience_dir / interval.label
+            files = [folder / f"{name}.parquet" for name in ("audience", "suppressed")]
+            counts["published"] = publish(tenant, interval, where, files)
         score_shadows(tenant, interval, lake, definitions, spine, report)
     report.counts = {"candidates": spine.num_rows, **{f"tier_{tier}": tiers.get(tier, 0) for tier in TIERS}, **counts}
     report.notes.append(f"audience: {tenant.audience_dir / interval.label}")
@@ -105,7 +112,7 @@ def _check_names(tenant: Tenant, name: str, others: list[str], definitions: "Def
         )
     taken = {*SCHEMA.names, *OWN, "phone", definitions.label(name).entity}
     for other in others:
-        if clash := {other, f"{other}{VERSION}"} & taken:
+        if clash := {other, *(f"{other}{end}" for end in (VERSION, *ENDS))} & taken:
             raise ConfigError(
                 f"target '{other}' of tenant '{tenant.name}' can't be a column of the scores, which have a"
                 f" '{clash.pop()}' already: give it another name in params.yaml and in labels/"
@@ -128,10 +135,10 @@ def _scored(
     size = tenant.params.score.batch_rows
     loaded_at = utc_now()
     for batch in rechunked(point_in_time(tenant, lake, definitions, spine, size), size):
-        probabilities = champion.predict(batch)
+        probabilities, ends = champion.within(batch)
         columns = {
             "as_of": interval.as_of,
-            "probability": pa.array(probabilities, pa.float64()),
+            **_with_ends("probability", probabilities, ends),
             "tier": pa.array(tiers_of(probabilities, champion.train_base_rate, tenant.params.score.tiers)),
             "model_name": champion.name,
             "model_version": str(champion.version),
@@ -140,10 +147,18 @@ def _scored(
             "_loaded_at": loaded_at,
         }
         for name, other in others:
-            columns |= {name: pa.array(other.predict(batch), pa.float64()), f"{name}{VERSION}": str(other.version)}
+            columns |= {**_with_ends(name, *other.within(batch)), f"{name}{VERSION}": str(other.version)}
         entities = pc.cast(batch.column(0), pa.string()).combine_chunks()
         yield score_rows(tenant, interval, target, entities, columns, [name for name, _ in others])
         advance(batch.num_rows)
+
+
+def _with_ends(name: str, values: "Floats", ends: "Floats | None") -> dict[str, object]:
+    """Columns of what was predicted, and of the ends of its range where there is one."""
+    found: dict[str, object] = {name: pa.array(values, pa.float64())}
+    if ends is not None:
+        found |= {f"{name}{end}": pa.array(ends[:, side], pa.float64()) for side, end in enumerate(ENDS)}
+    return found
 
 
 def rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -5,6 +5,7 @@ What other targets say of the entity stands beside it, in two columns each that 
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,9 @@ CANDIDATES = "leadwise.candidates"
 VERSION = "_version"
 """Ending of the column with the version of the model of a target that stands beside."""
 
+ENDS = ("_low", "_high")
+"""Endings of the columns with the ends of a 90 % range; empty where the model knows none."""
+
 SCHEMA = pa.schema(
     [
         ("score_id", pa.string()),
@@ -30,6 +34,8 @@ SCHEMA = pa.schema(
         ("as_of", pa.timestamp("us")),
         ("target", pa.string()),
         ("probability", pa.float64()),
+        ("probability_low", pa.float64()),
+        ("probability_high", pa.float64()),
         ("tier", pa.string()),
         ("model_name", pa.string()),
         ("model_version", pa.string()),
@@ -42,7 +48,8 @@ SCHEMA = pa.schema(
 
 def schema_of(beside: Iterable[str] = ()) -> pa.Schema:
     """The columns of rows with the values of other targets beside them: of each its value and the model's version."""
-    more = [(f"{name}{end}", kind) for name in beside for end, kind in (("", pa.float64()), (VERSION, pa.string()))]
+    own = (*((end, pa.float64()) for end in ("", *ENDS)), (VERSION, pa.string()))
+    more = [(f"{name}{end}", kind) for name in beside for end, kind in own]
     return pa.schema([*SCHEMA, *(pa.field(name, kind) for name, kind in more)])
 
 
@@ -124,7 +131,7 @@ def score_rows(
         interval: its label is their date.
         target: what was predicted.
         entity_ids: strings.
-        columns: the other columns, arrays of that length or one value for all rows.
+        columns: the other columns, arrays of that length or one value for all rows; ends of ranges may be missing.
         beside: other targets whose values are among them.
     """
     schema = schema_of(beside)
@@ -133,7 +140,10 @@ def score_rows(
     given = {"score_id": ids, "entity_id": entity_ids, "target": target, **columns}
     arrays = []
     for field in schema:
-        value = pc.strptime(date, "%Y-%m-%d", "us").cast(pa.date32()) if field.name == "date" else given[field.name]
+        if field.name == "date":
+            value: Any = pc.strptime(date, "%Y-%m-%d", "us").cast(pa.date32())
+        else:
+            value = given.get(field.name) if field.name.endswith(ENDS) else given[field.name]
         spread = isinstance(value, pa.Array | pa.ChunkedArray)
         arrays.append(value.cast(field.type) if spread else pa.repeat(pa.scalar(value, field.type), len(ids)))
     return pa.Table.from_arrays(arrays, schema=schema)

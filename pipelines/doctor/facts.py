@@ -112,17 +112,17 @@ class Facts:
         yield from seen.values()
 
     def contract_files(self) -> Iterator[tuple[Tenant, Path]]:
-        """Every contract file of every use case, with one tenant that has it."""
+        """Every contract file of every use case, that of its audience too, with one tenant that has it."""
         for tenant in self.use_cases():
             for path in sorted([*tenant.contracts_dir.glob("*.yaml"), *tenant.contracts_dir.glob("*.yml")]):
                 yield tenant, path
 
     def readable_contracts(self, tenant: Tenant) -> dict[str, Contract]:
         """Those contracts of a use case that can be read."""
-        from expectations.contract import load_contract
+        from expectations.contract import contract_files, load_contract
 
         found = {}
-        for path in sorted([*tenant.contracts_dir.glob("*.yaml"), *tenant.contracts_dir.glob("*.yml")]):
+        for path in contract_files(tenant.contracts_dir):
             try:
                 contract = load_contract(path)
             except ContractError:
@@ -132,7 +132,9 @@ class Facts:
 
     def contracts(self, tenant: Tenant) -> dict[str, Contract]:
         """All contracts of a use case; Unavailable when there is none or one can't be read: SQL needs them all."""
-        paths = [*tenant.contracts_dir.glob("*.yaml"), *tenant.contracts_dir.glob("*.yml")]
+        from expectations.contract import contract_files
+
+        paths = contract_files(tenant.contracts_dir)
         found = self.readable_contracts(tenant)
         if not paths or len(found) != len(paths):
             raise Unavailable

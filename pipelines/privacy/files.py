@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.deliver import manifest
 from pipelines.deliver.files import replacing
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ def from_audiences(
     Yields:
         Each file that was rewritten, and how many rows left it.
     """
+    changed: set[Path] = set()
+    for path, rows in _from_each(tenant, entities, leads, traces):
+        changed.add(path.parent)
+        yield path, rows
+    for folder in sorted(changed):
+        manifest.again(folder)
+
+
+def _from_each(
+    tenant: Tenant, entities: Collection[str], leads: Collection[str], traces: Traces
+) -> Iterator[tuple[Path, int]]:
     for path in sorted(tenant.audience_dir.rglob("*")):
         if path.is_file() and path.name.startswith("."):
             path.unlink(missing_ok=True)

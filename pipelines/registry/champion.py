@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from models.base import INTERVAL
 from models.ranked import unranked
 from pipelines.core.errors import NotReady
 from pipelines.registry.frames import as_columns, frame
@@ -86,6 +87,13 @@ class Champion:
             InputError: a feature is missing or unreadable.
         """
         return self.estimator.expected(as_columns(columns, self.features))
+
+    def within(self, columns: Any) -> tuple[Floats, Floats | None]:
+        """`predict`, and lower and upper ends (rows, 2) of 90 % ranges; None where the model knows none.
+
+        Raises InputError as `predict`.
+        """
+        return self.estimator.expected_within(as_columns(columns, self.features), INTERVAL)
 
     def judged(self, columns: Any) -> Floats:
         """What is held against the labels: `predict`, or of a rank the number that is ranked."""

@@ -1,5 +1,9 @@
 """Nobody who opted out or never agreed is in an audience, and its files are whole or not there."""
 
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,17 +16,21 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyiceberg.expressions import AlwaysTrue
 
-from expectations.contract import Column, Contract
-from pipelines.core.errors import ConfigError
+from expectations.contract import Column, Contract, load_contracts, load_output
+from pipelines.core.errors import BatchRejected, ConfigError
 from pipelines.core.interval import Interval
+from pipelines.core.settings import ROOT
 from pipelines.core.tenant import Tenant
 from pipelines.deliver.audience import write_audience
+from pipelines.deliver.suppression import RULES
 from pipelines.deliver.table import score_rows, write_scores
+from pipelines.lake import identities
 from pipelines.lake.catalog import Lake
 from pipelines.lake.identities import Identities
 from tests.conftest import MakeTenant
 
 DAY = Interval.day(date(2026, 1, 10))
+NOBODY = dict.fromkeys(["suppressed", *RULES], 0)
 SYSTEM = pa.schema(
     [
         ("_arrived_at", pa.timestamp("us")),
@@ -88,6 +96,14 @@ def put_scores(tenant: Tenant, scores: dict[str, float], target: str = "conversi
     write_scores(Lake(tenant), target, interval.label, [rows])
 
 
+def known(lake: Lake, names: Iterable[str]) -> None:
+    """Phones of leads."""
+    rows = [{"lead_id": name, "phone": f"+5255{place:08d}"} for place, name in enumerate(names)]
+    lake.write(
+        identities.TABLE, identities.SCHEMA, [pa.Table.from_pylist(rows, identities.SCHEMA)], replace=AlwaysTrue()
+    )
+
+
 def audience(
     tenant: Tenant, *contracts: Contract, entity: str = "lead_id", **options: Any
 ) -> tuple[pa.Table, dict[str, int]]:
@@ -127,6 +143,7 @@ def test_only_those_who_agreed_and_never_opted_out_are_there(
     fill(Lake(tenant), LEADS, [lead(name, consent, arrived) for name, consent, arrived in leads])
     fill(Lake(tenant), EVENTS, [event(n, name, kind, arrived) for n, (name, kind, arrived) in enumerate(events)])
     put_scores(tenant, dict.fromkeys(ALL, 0.5))
+    known(Lake(tenant), ALL)
 
     table, counts = audience(tenant, LEADS, EVENTS)
 
@@ -139,9 +156,17 @@ def test_only_those_who_agreed_and_never_opted_out_are_there(
     stopped = {name for name, kind, arrived in events if kind == "stop" and arrived >= 0}
     assert table["lead_id"].to_pylist() == sorted(agreed - stopped)
     assert counts == {
+        **NOBODY,
         "audience": len(agreed - stopped),
+        "suppressed": len(ALL) - len(agreed - stopped),
         "opted_out": len(stopped),
         "no_consent": len(ALL) - len(agreed),
+    }
+    left = pq.read_table(tenant.audience_dir / DAY.label / "suppressed.parquet").to_pylist()
+    assert {row["lead_id"]: row["suppressed_why"] for row in left} == {
+        name: ", ".join(["opted_out"] * (name in stopped) + ["no_consent"] * (name not in agreed))
+        for name in ALL
+        if name not in agreed - stopped
     }
 
 
@@ -152,17 +177,20 @@ def test_nothing_is_suppressed_where_the_use_case_declares_nothing(make_tenant: 
     table, counts = audience(tenant, SILENT, entity="thing_id")
 
     assert table["thing_id"].to_pylist() == ["y", "x"]
-    assert counts == {"audience": 2, "opted_out": 0, "no_consent": 0}
+    assert counts == {**NOBODY, "audience": 2}
 
 
 def test_rank_segments_and_columns(make_tenant: MakeTenant) -> None:
     tenant = make_tenant()
     fill(Lake(tenant), LEADS, [lead("a"), lead("b", state="NLE"), lead("c")])
     put_scores(tenant, {"a": 0.2, "b": 0.7, "c": 0.2})
+    known(Lake(tenant), "abc")
 
     table, _ = audience(tenant, LEADS)
 
-    own = ["score_id", "lead_id", "target", "probability", "tier", "rank", "as_of", "model_version"]
+    own = ["score_id", "lead_id", "target", "probability", "probability_low", "probability_high"]
+    own += ["tier", "rank", "as_of", "model_version"]
+    own += ["suppressed", "suppressed_why"]
     assert table.schema.names == [*own, "state"]
     assert table.select(["lead_id", "rank", "state"]).to_pylist() == [
         {"lead_id": "b", "rank": 1, "state": "NLE"},
@@ -176,6 +204,7 @@ def test_csv_and_parquet_say_the_same_and_a_second_run_writes_the_same_bytes(mak
     tenant = make_tenant()
     fill(Lake(tenant), LEADS, [lead("a"), lead("b")])
     put_scores(tenant, {"a": 0.123456789012345678, "b": 0.7})
+    known(Lake(tenant), "ab")
     folder = tenant.audience_dir / DAY.label
 
     table, _ = audience(tenant, LEADS)
@@ -198,7 +227,9 @@ def test_phones_only_on_demand_and_then_for_the_owner_alone(make_tenant: MakeTen
 
     table, _ = audience(tenant, LEADS, with_phone=True)
 
-    files = sorted((tenant.audience_dir / DAY.label).iterdir())
+    folder = tenant.audience_dir / DAY.label
+    files = [folder / "audience.csv", folder / "audience.parquet"]
+    assert "phone" not in pq.read_schema(folder / "suppressed.parquet").names
     assert table["phone"].to_pylist() == ["+525512345678"]
     assert '"+525512345678"' in files[0].read_text() or "+525512345678" in files[0].read_text()
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600, 0o600]
@@ -215,6 +246,7 @@ def test_an_audience_that_can_not_be_finished_leaves_the_last_one(
     tenant = make_tenant()
     fill(Lake(tenant), LEADS, [lead("a")])
     put_scores(tenant, {"a": 0.5})
+    known(Lake(tenant), "a")
     audience(tenant, LEADS)
     folder = tenant.audience_dir / DAY.label
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -229,3 +261,85 @@ def test_an_audience_that_can_not_be_finished_leaves_the_last_one(
 
 def _full_disk(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_the_manifest_says_what_the_files_hold_and_comes_last(
+    make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = make_tenant()
+    fill(Lake(tenant), LEADS, [lead("a"), lead("b", consent=False)])
+    put_scores(tenant, {"a": 0.5, "b": 0.6})
+    known(Lake(tenant), "ab")
+    audience(tenant, LEADS)
+    folder = tenant.audience_dir / DAY.label
+    told = json.loads((folder / "manifest.json").read_text())
+
+    assert told["counts"] == {"audience": 1, "suppressed": 1}
+    assert {rule: rows for rule, rows in told["suppressed_by"].items() if rows} == {"no_consent": 1}
+    assert (told["date"], told["as_of"], told["sending"]) == (
+        "2026-01-10",
+        "2026-01-11T00:00:00",
+        "2026-01-11T17:00:00",
+    )
+    for name, about in told["files"].items():
+        content = (folder / name).read_bytes()
+        assert about == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert set(told["files"]) | {"manifest.json"} == {path.name for path in folder.iterdir()}
+
+    whole = Path.replace
+
+    def stop(self: Path, target: Path) -> Path:
+        if Path(target).name == "suppressed.csv":
+            raise KeyboardInterrupt
+        return whole(self, target)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        audience(tenant, LEADS)
+    assert not (folder / "manifest.json").exists()  # half a day is no day
+
+
+PROMISED = contract(
+    "audience",
+    Column("score_id", "string", key=True, required=True),
+    Column("lead_id", "string", required=True),
+    Column("probability", "number", minimum=0, maximum=0.8),
+    Column("churn", "number"),
+)
+
+
+def test_what_is_promised_is_what_is_written(make_tenant: MakeTenant) -> None:
+    tenant = make_tenant()
+    fill(Lake(tenant), LEADS, [lead("a"), lead("b", consent=False)])
+    put_scores(tenant, {"a": 0.5, "b": 0.6})
+    known(Lake(tenant), "ab")
+
+    table, _ = audience(tenant, LEADS, output=PROMISED)
+
+    assert table.schema.names == ["score_id", "lead_id", "probability", "churn"]  # a target without a champion yet
+    assert table["churn"].null_count == 1
+    assert json.loads((tenant.audience_dir / DAY.label / "manifest.json").read_text())["schema_version"] == "1"
+
+
+def test_an_audience_that_breaks_its_promise_is_not_published(make_tenant: MakeTenant) -> None:
+    tenant = make_tenant()
+    fill(Lake(tenant), LEADS, [lead("a"), lead("b", consent=False), lead("c")])
+    put_scores(tenant, {"a": 0.5, "b": 0.9, "c": 0.95})
+    known(Lake(tenant), "abc")
+
+    with pytest.raises(BatchRejected, match=r"2 of 3 rows break range of probability; nothing of it was published"):
+        audience(tenant, LEADS, output=PROMISED)
+    assert not list((tenant.audience_dir / DAY.label).iterdir())
+
+    asks = replace(PROMISED, columns=(*PROMISED.columns, Column("best_hour", "integer", required=True)))
+    with pytest.raises(ConfigError, match="requires the column 'best_hour', which this audience does not have"):
+        audience(tenant, LEADS, output=asks)
+
+
+@pytest.mark.parametrize("use_case", ["sms", "bank_marketing"])
+def test_contracts_of_audiences_are_none_of_what_is_collected(use_case: str) -> None:
+    folder = ROOT / "expectations" / use_case
+    output = load_output(folder)
+    assert output is not None
+    assert "audience" not in load_contracts(folder)
+    assert {"score_id", "probability", "suppressed", "suppressed_why"} <= set(output.source_columns)

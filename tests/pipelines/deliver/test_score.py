@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.contract import load_contracts
+from expectations.contract import load_contracts, load_output
 from feature_repo.definitions import load_definitions
 from pipelines.core.errors import ConfigError, NotReady
 from pipelines.core.interval import Interval
@@ -66,15 +66,22 @@ def test_the_audience_leaves_out_exactly_the_suppressed(demo: Tenant) -> None:
     with AsOf(Lake(demo), load_contracts(demo.contracts_dir)) as views:
         allowed = views.query(
             "SELECT lead_id FROM leads WHERE consent AND lead_id NOT IN"
-            " (SELECT lead_id FROM conversions WHERE kind = 'opt_out')",
+            " (SELECT lead_id FROM conversions WHERE kind = 'opt_out') AND lead_id NOT IN"
+            " (SELECT lead_id FROM messages WHERE sent_at > $as_of + INTERVAL 17 HOUR - INTERVAL 7 DAY"
+            "  GROUP BY lead_id HAVING count(*) >= 3)",
             demo.whole_run.as_of,
         )["lead_id"].to_pylist()
 
-    audience = pq.read_table(demo.audience_dir / demo.whole_run.label / "audience.parquet")
+    folder = demo.audience_dir / demo.whole_run.label
+    audience, left = pq.read_table(folder / "audience.parquet"), pq.read_table(folder / "suppressed.parquet")
 
     everyone = set(scores(demo)["entity_id"].to_pylist())
     assert sorted(audience["lead_id"].to_pylist()) == sorted(everyone & set(allowed))
     assert 0 < audience.num_rows < len(everyone)
+    assert sorted(left["lead_id"].to_pylist()) == sorted(everyone - set(allowed))
+    output = load_output(demo.contracts_dir)
+    assert output is not None
+    assert audience.schema.names == left.schema.names == output.source_columns
     assert audience["rank"].to_pylist() == list(range(1, audience.num_rows + 1))
     assert audience["probability"].to_pylist() == sorted(audience["probability"].to_pylist(), reverse=True)
 
