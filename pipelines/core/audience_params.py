@@ -41,6 +41,7 @@ class AudienceParams(Strict):
         description="lists of phones or ids that are never written to: a file each (path), or a query (connection)",
     )
 
+    reasons: int = Field(ge=0, description="of so many leads, the best first, the audience says why they stand there")
     table: TableParams | None = Field(None, description="a table that gets the audience too, date by date")
 
     @field_validator("do_not_contact")

@@ -19,6 +19,8 @@ from pipelines.core.tenant import Tenant
 from pipelines.deliver.files import defuse, replacing
 from pipelines.deliver.manifest import MANIFEST, describe
 from pipelines.deliver.promise import Promise
+from pipelines.deliver.reasons import SCHEMA as REASONS
+from pipelines.deliver.reasons import Explain
 from pipelines.deliver.suppression import RULES, Occasion, newest, speaks, suppress
 from pipelines.deliver.suppression import TABLE as SUPPRESSED
 from pipelines.deliver.table import ENDS, TABLE, of_date
@@ -53,6 +55,7 @@ def write_audience(
     with_phone: bool = False,
     beside: Sequence[str] = (),
     output: Contract | None = None,
+    explain: Explain | None = None,
 ) -> dict[str, int]:
     """Write the audience of the interval's date: who may be written to, and apart from it who may not.
 
@@ -68,6 +71,7 @@ def write_audience(
         with_phone: join the phones, at the very end.
         beside: other targets, whose values stand beside the probability.
         output: contract of the audience; None promises nothing.
+        explain: gives reasons, which the first `audience.reasons` leads get; None gives none.
 
     Returns:
         Rows of `audience` and of `suppressed`, and by rule the scores it leaves out (one may be left out by several).
@@ -88,6 +92,8 @@ def write_audience(
         with AsOf(lake, concerned) as views:
             rules = suppress(connection, views, occasion)
             _attach(connection, views, occasion)
+        if explain is not None:
+            _give_reasons(connection, explain, tenant.params.audience.reasons)
         promise = Promise(output, entity)
         identities = Identities(lake) if with_phone else None
         names = ("audience.parquet", "audience.csv", "suppressed.parquet", "suppressed.csv", MANIFEST)
@@ -167,6 +173,20 @@ def _attach(connection: duckdb.DuckDBPyConnection, views: AsOf, occasion: Occasi
         connection.unregister("_rows")
 
 
+def _give_reasons(connection: duckdb.DuckDBPyConnection, explain: Explain, most: int) -> None:
+    """Add the table `reasons` for the best of those who may be written to."""
+    columns = ", ".join(f"{field.name} VARCHAR" for field in REASONS)
+    connection.execute(f"CREATE TABLE reasons ({columns})")
+    best = connection.sql(
+        f"SELECT entity_id FROM scores WHERE entity_id NOT IN (SELECT entity_id FROM {SUPPRESSED})"
+        f" ORDER BY probability DESC, entity_id LIMIT {most}"
+    ).to_arrow_table()
+    for rows in explain(best["entity_id"].combine_chunks()):
+        connection.register("_rows", rows)
+        connection.execute("INSERT INTO reasons SELECT * FROM _rows")
+        connection.unregister("_rows")
+
+
 def _segments(contract: Contract) -> list[str]:
     """Segment columns that the clean table has: personal ones never left it."""
     kept = set(contract.clean_schema().names)
@@ -181,7 +201,7 @@ def _ranked(connection: duckdb.DuckDBPyConnection, entity: str, beside: Sequence
     """Those who may be written to, or the others: best first, rank 1 the best, equal probabilities in order of id."""
     taken = {*OWN, *(f"{name}{end}" for name in beside for end in ("", *ENDS)), entity, "phone", "entity_id"}
     extra, joins = "".join(f', "{name}{end}"' for name in beside for end in ("", *ENDS)), ""
-    for name in _tables(connection, "segment_"):
+    for name in [*_tables(connection, "segment_"), *_tables(connection, "reasons")]:
         joins += f" LEFT JOIN {name} USING (entity_id)"
         for column in connection.table(name).columns[1:]:
             if column not in taken:

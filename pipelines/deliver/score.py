@@ -45,6 +45,7 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     from expectations.contract import load_contracts, load_output
     from feature_repo.definitions import load_definitions
     from pipelines.deliver.published import publish
+    from pipelines.deliver.reasons import reasons
     from pipelines.deliver.shadow import score_shadows
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
@@ -79,7 +80,8 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
         tiers = _tiers_of(lake, interval.label)
         entity = spine.schema.names[0]
         output = load_output(tenant.contracts_dir)
-        counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside, output)
+        explain = reasons(tenant, lake, definitions, contracts, spine, champions[name])
+        counts = write_audience(tenant, interval, contracts, lake, entity, with_phone, beside, output, explain)
         if (where := tenant.params.audience.table) is not None:
             folder = tenant.audience_dir / interval.label
             files = [folder / f"{name}.parquet" for name in ("audience", "suppressed")]

@@ -209,6 +209,6 @@ def test_lists_are_whole(make_tenant: MakeTenant, source: dict[str, Any]) -> Non
 )
 def test_messages_go_out_after_everything_is_known(at: str, sending: datetime) -> None:
     params = AudienceParams.model_validate(
-        {"max_messages_per_week": 3, "quiet_hours": {"start": 21, "end": 9}, "send_at": at}
+        {"max_messages_per_week": 3, "quiet_hours": {"start": 21, "end": 9}, "send_at": at, "reasons": 0}
     )
     assert params.sending(DAY.end) == sending
