@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 # The newest score of an entity at or before the event, if it still spoke for that day.
 _JOIN = """
-SELECT labels.entity_id, labels.event_time, labels.known_at, labels.label, scores.predicted
+SELECT labels.entity_id, labels.event_time, labels.known_at, labels.label, scores.as_of AS scored,
+ scores.* EXCLUDE (entity_id, as_of)
 FROM labels ASOF JOIN scores
 ON labels.entity_id = scores.entity_id AND labels.event_time >= scores.as_of
 WHERE labels.event_time < scores.as_of + to_days($days::INT)
@@ -43,7 +44,7 @@ class Outcomes:
     """Labelled events in the order in which their labels became known.
 
     Attributes:
-        rows: entity_id, event_time, known_at, label and predicted.
+        rows: entity_id, event_time, known_at, label, the instant of the score (`scored`) and what it `predicted`.
     """
 
     rows: pa.Table
@@ -99,6 +100,7 @@ def outcomes(
     version: str,
     interval: Interval,
     shadow: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Outcomes:
     """The events whose labels are known by the end of `interval`, with what a version had said before.
 
@@ -113,8 +115,9 @@ def outcomes(
         version: that predicted it.
         interval: its end is the instant whose knowledge counts.
         shadow: what it said beside the champion, and not as champion.
+        more: further columns of the scores, and the names that they get in the rows; those the table lacks are empty.
     """
-    scores = _shadow_scores(lake, target, version) if shadow else _scores(tenant, lake, target, version)
+    scores = _shadow_scores(lake, target, version) if shadow else _scores(tenant, lake, target, version, more or {})
     if scores is None:
         return Outcomes(_EMPTY)
     with duckdb.connect(config={"threads": tenant.settings.threads}) as connection:
@@ -135,12 +138,15 @@ _EMPTY = pa.table(
         EVENT_TIME: pa.array([], pa.timestamp("us")),
         KNOWN_AT: pa.array([], pa.timestamp("us")),
         LABEL: pa.array([], pa.float64()),
+        "scored": pa.array([], pa.timestamp("us")),
         "predicted": pa.array([], pa.float64()),
     }
 )
 
 
-def _scores(tenant: Tenant, lake: Lake, target: str, version: str) -> pa.RecordBatchReader | None:
+def _scores(
+    tenant: Tenant, lake: Lake, target: str, version: str, more: Mapping[str, str]
+) -> pa.RecordBatchReader | None:
     """What a version said as champion: as the target that leads are ranked by, or beside it."""
     table = lake.table(TABLE)
     first = tenant.target()[0]
@@ -149,7 +155,10 @@ def _scores(tenant: Tenant, lake: Lake, target: str, version: str) -> pa.RecordB
     if table is None or not {value, of} <= set(table.schema().as_arrow().names):
         return None
     where = And(EqualTo(term="target", value=first), EqualTo(term=of, value=version))
-    return _renamed(lake.scan(TABLE, columns=["entity_id", "as_of", value], where=where), value)
+    known = set(table.schema().as_arrow().names)
+    names = {"entity_id": "entity_id", "as_of": "as_of", value: "predicted"}
+    names |= {column: name for column, name in more.items() if column in known}
+    return _renamed(lake.scan(TABLE, columns=list(names), where=where), names)
 
 
 def _shadow_scores(lake: Lake, target: str, version: str) -> pa.RecordBatchReader | None:
@@ -159,9 +168,8 @@ def _shadow_scores(lake: Lake, target: str, version: str) -> pa.RecordBatchReade
     return lake.scan(SHADOW_TABLE, columns=["entity_id", "as_of", "predicted"], where=where)
 
 
-def _renamed(reader: pa.RecordBatchReader, value: str) -> pa.RecordBatchReader:
-    names = ["predicted" if name == value else name for name in reader.schema.names]
-    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+def _renamed(reader: pa.RecordBatchReader, names: Mapping[str, str]) -> pa.RecordBatchReader:
+    schema = pa.schema([field.with_name(names[field.name]) for field in reader.schema])
     batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
     return pa.RecordBatchReader.from_batches(schema, batches)
 

@@ -48,7 +48,8 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     """Judge the drift of features and scores as of the end of `interval`; write the report and the verdicts.
 
     Compares the online store with the lake too, on `params.monitor.parity_rows` entities. First a fresh champion whose
-    outcomes are not what it said is taken back (`pipelines.watch.probation`): the drift is that of the one after.
+    outcomes are not what it said is taken back (`pipelines.watch.probation`): the drift is that of the one after. What
+    was said is held against what came of it, in `watch.outcomes`.
 
     Writes `drift.html` and `drift.json` under the tenant's reports of the date (`drift_<target>.*` of all targets but
     the first), and the verdicts to `watch.drift`. At most `params.monitor.sample_rows` candidates are looked at. Where
@@ -71,6 +72,7 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
     from pipelines.registry.champion import load_champion
     from pipelines.registry.definitions import note_on_age
     from pipelines.registry.standing import mend
+    from pipelines.watch.outcomes import turned_out
     from pipelines.watch.probation import probation
 
     first, *others = tenant.target(target)
@@ -81,6 +83,7 @@ def monitor(tenant: Tenant, interval: Interval, target: str | None = None) -> Re
         report.notes += mend(tenant, [first, *others])
         lake = Lake(tenant)
         probation(tenant, interval, lake, contracts, definitions, [first, *others], report)
+        turned_out(tenant, interval, lake, contracts, definitions, [first, *others], report)
         champions = {first: load_champion(tenant, first, interval.as_of)}
         champions |= standing(tenant, others, interval.as_of, report)
         spine = sampled(candidates(tenant, lake, definitions, contracts, interval.as_of), tenant)
