@@ -1,6 +1,8 @@
 """A forgotten lead leaves everything: no byte of the phone is left, and its id leads nowhere."""
 
 import base64
+import hashlib
+import json
 import stat
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -170,6 +172,10 @@ def test_the_audience_keeps_its_other_lines_and_its_owner(tenant: Tenant) -> Non
     assert (folder / "audience.csv").read_text().splitlines() == [line for line in lines if "12345001" not in line]
     assert pq.read_table(folder / "audience.parquet")["phone"].to_pylist() == [OTHER]
     assert stat.S_IMODE((folder / "audience.csv").stat().st_mode) == 0o600
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["counts"]["audience"] == 1
+    for name, about in manifest["files"].items():
+        assert about["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
     assert stat.S_IMODE(tenant.forgotten_key.stat().st_mode) == 0o600
 
 
