@@ -1,6 +1,7 @@
 """Section `audience` of `params.yaml`: who is left out of it, beside those who may never be written to."""
 
 from datetime import date, datetime, time, timedelta
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -42,6 +43,7 @@ class AudienceParams(Strict):
     )
 
     reasons: int = Field(ge=0, description="of so many leads, the best first, the audience says why they stand there")
+    language: Literal["en", "es"] = Field("en", description="of the page: English or Spanish")
     table: TableParams | None = Field(None, description="a table that gets the audience too, date by date")
 
     @field_validator("do_not_contact")

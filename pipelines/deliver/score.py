@@ -44,6 +44,7 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
     """
     from expectations.contract import load_contracts, load_output
     from feature_repo.definitions import load_definitions
+    from pipelines.deliver.page.step import write_page
     from pipelines.deliver.published import publish
     from pipelines.deliver.reasons import reasons
     from pipelines.deliver.shadow import score_shadows
@@ -86,9 +87,10 @@ def score(tenant: Tenant, interval: Interval, target: str | None = None, with_ph
             folder = tenant.audience_dir / interval.label
             files = [folder / f"{name}.parquet" for name in ("audience", "suppressed")]
             counts["published"] = publish(tenant, interval, where, files)
+        page, _ = write_page(tenant, interval, lake, contracts, entity)
         score_shadows(tenant, interval, lake, definitions, spine, report)
     report.counts = {"candidates": spine.num_rows, **{f"tier_{tier}": tiers.get(tier, 0) for tier in TIERS}, **counts}
-    report.notes.append(f"audience: {tenant.audience_dir / interval.label}")
+    report.notes += [f"audience: {tenant.audience_dir / interval.label}", f"page: {page}"]
     return report
 
 

@@ -17,6 +17,9 @@ from pipelines.core.tenant import Tenant
 from pipelines.lake.catalog import Lake
 
 TABLE = "deliver.scores"
+OUTCOMES = "watch.outcomes"
+"""Table of what came of scores, which `pipelines.watch.outcomes` writes."""
+
 CANDIDATES = "leadwise.candidates"
 """Property of the table: hash of the SQL that said whom to score, the last time."""
 

@@ -126,9 +126,15 @@ def reliability(bins: list[Group], number: Format, tick: Format) -> str:
     return plot.svg()
 
 
-def gain(curves: dict[str, tuple[Floats, Floats]], winner: str, what: str) -> str:
-    """Share of outcomes reached by share contacted, the winner's line in front."""
-    plot = Plot("Gain", (0, 1), (0, 1), ("share contacted, best first", what), shown=(percent, percent))
+def gain(
+    curves: dict[str, tuple[Floats, Floats]],
+    winner: str,
+    what: str,
+    contacted: str = "share contacted, best first",
+    said: str = "the best {taken} hold {reached}",
+) -> str:
+    """Share of outcomes reached by share contacted, the winner's line in front; the words may be another language's."""
+    plot = Plot("Gain", (0, 1), (0, 1), (contacted, what), shown=(percent, percent))
     plot.line((0, 1), (0, 1), "line chance")
     for kind, (taken, reached) in curves.items():
         if kind != winner:
@@ -137,7 +143,7 @@ def gain(curves: dict[str, tuple[Floats, Floats]], winner: str, what: str) -> st
     plot.line(taken, reached, "line c1")
     for share in (0.05, 0.1, 0.2, 0.3, 0.5):
         at = float(np.interp(share, taken, reached))
-        plot.dot(share, at, "c1", f"the best {share:.0%} hold {at:.1%}")
+        plot.dot(share, at, "c1", said.format(taken=f"{share:.0%}", reached=f"{at:.1%}"))
     return plot.svg()
 
 

@@ -20,6 +20,7 @@ from models.turnout import Measure, means, turnout
 from pipelines.core.interval import utc_now
 from pipelines.deliver.suppression import newest
 from pipelines.deliver.table import ENDS, VERSION
+from pipelines.deliver.table import OUTCOMES as TABLE
 from pipelines.deliver.table import TABLE as SCORES
 from pipelines.promotion.outcomes import Outcomes, outcomes
 from pipelines.promotion.segments import declared
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from pipelines.core.report import Report
     from pipelines.core.tenant import Tenant
     from pipelines.lake.catalog import Lake
-
-TABLE = "watch.outcomes"
 
 WINDOW = timedelta(days=28)
 """Of events: what settled in the last four weeks, each weekday as often as the others."""
