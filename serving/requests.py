@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, defstruct
 from msgspec.json import Decoder
+from msgspec.structs import astuple
 
 MOST = 1000
 """Leads of one request."""
@@ -69,7 +70,7 @@ class Reader:
         text = Annotated[str, Meta(min_length=1, max_length=200)]
         self.names = list(dict.fromkeys((entity, "lead_id")))
         ids = [(f"id_{number}", text | UnsetType, UNSET) for number in range(len(self.names))]
-        self._features = None if features is None else {f"feature_{n}": name for n, name in enumerate(features)}
+        self._features = None if features is None else tuple(features)
         given = dict[str, Value] if features is None else _given(features)
         more = [("features", given | UnsetType, UNSET), ("context", Context, Context())]
         renamed = {f"id_{number}": name for number, name in enumerate(self.names)}
@@ -120,7 +121,7 @@ class Reader:
         if self._features is None:
             found: dict[str, Value] = features
             return found
-        every = ((name, getattr(features, field)) for field, name in self._features.items())
+        every = zip(self._features, astuple(features), strict=True)
         return {name: value for name, value in every if value is not UNSET}
 
     def _problem(self, said: str) -> str:

@@ -29,8 +29,9 @@ DRAIN_SECONDS = 10
 """What requests under way get to end when the endpoint does."""
 
 _AGAIN_SECONDS = 1.0
-_CONNECTIONS = 1000
-"""Open connections of a worker; whoever comes beyond is turned away, so that files can be opened still."""
+_CONNECTIONS = 2000
+"""Open connections and tasks of a worker, done ones of this turn included, so that about a thousand clients can be
+served at once; whoever comes beyond is turned away, so that files can be opened still."""
 
 
 def serve(

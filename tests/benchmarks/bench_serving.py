@@ -19,10 +19,15 @@ import psutil
 from tests.benchmarks.bench_whole_way import LEADWISE
 from tests.benchmarks.measure import Row, run_python
 from tests.benchmarks.measure import run as command
+from tests.benchmarks.pressure import Asked, overload, steady
 from tests.conftest import write_params
 from tests.gates import EASY
+from tests.pipelines.features.servers import RedisServer
 
 _ROUNDS, _SECONDS = 3, 4.0
+_HEAVY = 20
+"""Rows of a request of the overload: four times as many requests of one row a worker can't even refuse."""
+
 _ROWS = """
 import json
 from datetime import datetime
@@ -38,7 +43,7 @@ print(json.dumps({"leads": leads, "columns": rows}))
 
 
 def run() -> list[Row]:
-    """Medians of three interleaved rounds of four seconds, begun when all workers are ready."""
+    """Medians of three interleaved rounds of four seconds, begun when all workers are ready; then what ours bears."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         params = write_params(home / "params.yaml", {"promotion": {"gate": EASY}})
@@ -50,10 +55,10 @@ def run() -> list[Row]:
         mlflow = {**env, **own, "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'var/mlflow/mlflow.db'}"}
         ours, theirs = _free(), _free()
         serve = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--env-manager", "local"]
-        rows = []
+        model, rows = "models:/demo.conversion@champion", []
         for workers in (1, 2):
             mine = [LEADWISE, "serve", "--port", str(ours), "--workers", str(workers)]
-            other = [*serve, "-m", "models:/demo.conversion@champion", "-p", str(theirs), "-w", str(workers)]
+            other = [*serve, "-m", model, "-p", str(theirs), "-w", str(workers)]
             with (
                 _server(other, mlflow, theirs, "/ping") as (slow, _),
                 _server(mine, env, ours, "/health") as (took, one),
@@ -66,7 +71,15 @@ def run() -> list[Row]:
                     )
                 else:
                     rows += _together(ours, theirs, asked)
-        return rows
+        mine, other = [LEADWISE, "serve", "--port", str(ours)], [*serve, "-m", model, "-p", str(theirs), "-w", "1"]
+        with _server(mine, env, ours, "/health"):
+            rows += steady(Asked(ours, _ours(asked, 1), 1)) + overload(Asked(ours, _ours(asked, _HEAVY), _HEAVY))
+        with (
+            _redis(home, env) as filled,
+            _server(other, mlflow, theirs, "/ping"),
+            _server(mine, filled, ours, "/health"),
+        ):
+            return [*rows, _by_id(ours, theirs, asked)]
 
 
 def _alone(ours: int, theirs: int, asked: dict[str, Any]) -> list[Row]:
@@ -130,6 +143,29 @@ def _theirs(asked: dict[str, Any], count: int) -> str:
     columns = asked["columns"]
     data = [[columns[name][n] for name in columns] for n in range(count)]
     return json.dumps({"dataframe_split": {"columns": list(columns), "data": data}})
+
+
+def _by_id(ours: int, theirs: int, asked: dict[str, Any]) -> Row:
+    """One connection, one worker, a Redis."""
+    by_id = json.dumps({"leads": [{"lead_id": asked["leads"][0]}]})
+    found = _rounds({"ours": (ours, "/v1/score", 1, by_id), "theirs": (theirs, "/invocations", 1, _theirs(asked, 1))})
+    p50 = {name: 1000 * median(one["p50"] for one in each) for name, each in found.items()}
+    note = "theirs looks nothing up; reach: 1"
+    return Row.of("one lead by its id, Redis, p50", p50["ours"], p50["theirs"], "ms", note)
+
+
+@contextmanager
+def _redis(home: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A Redis with the market's features, and the environment that leads to it."""
+    folder = home / "redis"
+    folder.mkdir()
+    server = RedisServer(folder, kept=True)
+    try:
+        filled = {**env, "LEADWISE_ONLINE_URL": server.url()}
+        command([LEADWISE, "features", "--date", "2026-03-31"], filled)  # it finds the store empty, and fills it
+        yield filled
+    finally:
+        server.kill()
 
 
 @contextmanager
