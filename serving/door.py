@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("leadwise.serving")
 
 _QUIET_SECONDS = 60.0
+_AGAIN_SECONDS = 5.0
+"""How long a Redis that did not answer is left alone: waiting for it would cost each request a second."""
 
 
 class Rates:
@@ -39,7 +41,7 @@ class Rates:
         self._item, self._tenant = parse(rate), tenant
         self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._together = self._alone
-        self._told = -math.inf
+        self._told = self._failed = -math.inf
         if redis is not None:
             waits: Any = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
             storage = RedisStorage(f"async+{redis}", implementation="redispy", key_prefix="leadwise-rates", **waits)
@@ -47,9 +49,12 @@ class Rates:
 
     async def wait(self, key: str) -> int:
         """Count a request of a key; whole seconds until it may ask again, 0 where it may now."""
+        if time.monotonic() - self._failed < _AGAIN_SECONDS:
+            return await self._wait(self._alone, key)
         try:
             return await self._wait(self._together, key)
         except Exception as error:  # whichever way the library says that Redis is away
+            self._failed = time.monotonic()
             if time.monotonic() - self._told >= _QUIET_SECONDS:
                 self._told = time.monotonic()
                 log.warning("rates are counted by each worker alone: Redis does not answer (%s)", type(error).__name__)

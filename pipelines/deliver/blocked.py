@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 NAME = "do_not_contact"
 _PHONE = "phone"
 _ROWS = 100_000
-_SHORTEST = 8
-"""Digits of a number without its country code that may stand for a phone: fewer would be anybody's."""
+_SHORTEST, _LONGEST = 8, 10
+"""Digits of a number without its country code that stand for a phone: fewer would be anybody's, and of more the first
+ones are a prefix for dialling. Too many people left out is the safe side."""
 
 
 def blocked(tenant: Tenant, lake: Lake, source: Source, entity: str) -> pa.Table:
     """Entities of a list, in a column `entity_id`.
 
-    A number is matched in E.164; one that is written without its country code blocks every phone that ends with it.
+    A number is matched in E.164; one that is written without its country code, or with a prefix for dialling, blocks
+    every phone that ends with its last ten digits.
 
     Args:
         tenant: whose list.
@@ -54,7 +56,7 @@ def blocked(tenant: Tenant, lake: Lake, source: Source, entity: str) -> pa.Table
                 f" {', '.join(rows.column_names)}: it needs '{_PHONE}' or '{entity}'"
             )
         for name in known:
-            texts = pc.utf8_trim_whitespace(rows[name].combine_chunks().cast(pa.string())).drop_null()
+            texts = pc.utf8_trim_whitespace(_texts(rows[name].combine_chunks())).drop_null()
             (ids if name == entity else phones).append(texts)
     listed = pc.unique(pa.concat_arrays(phones))
     owners = _owners(lake, listed) if len(listed) else pa.array([], pa.string())
@@ -103,12 +105,20 @@ def _owners(lake: Lake, listed: pa.Array) -> pa.Array:
     whole = normalise(listed)
     hit = pc.is_in(phones, value_set=whole.drop_null())
     digits = pc.replace_substring_regex(listed.filter(pc.is_null(whole)), r"[^0-9]", "")
+    digits = pc.utf8_slice_codeunits(digits, -_LONGEST)
     known_digits = pc.utf8_slice_codeunits(phones, 1)
     for length in pc.unique(pc.utf8_length(digits)).to_pylist():
         if length >= _SHORTEST:
             ends = digits.filter(pc.equal(pc.utf8_length(digits), length))
             hit = pc.or_(hit, pc.is_in(pc.utf8_slice_codeunits(known_digits, -length), value_set=ends))
     return ids.filter(hit)
+
+
+def _texts(values: pa.Array) -> pa.Array:
+    """Cells as texts; a spreadsheet may have made numbers of phones."""
+    if pa.types.is_floating(values.type):
+        values = pc.cast(values, pa.int64(), safe=False)
+    return values.cast(pa.string())
 
 
 def _called(source: Source) -> str:

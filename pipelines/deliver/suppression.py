@@ -139,7 +139,7 @@ def _others(connection: duckdb.DuckDBPyConnection, good: pa.Table) -> pa.Table:
     """The scored entities that are not among these."""
     connection.register("_good", good)
     try:
-        sql = "SELECT entity_id FROM scores WHERE entity_id NOT IN (SELECT entity_id FROM _good)"
+        sql = "SELECT entity_id FROM scores ANTI JOIN _good USING (entity_id)"
         return connection.sql(sql).to_arrow_table()
     finally:
         connection.unregister("_good")

@@ -204,4 +204,9 @@ def _told(tenant: Tenant, leads: Sequence[str], phones: Collection[str]) -> list
         f"the exports that the sources ({sources}) read are yours: delete the number there; what is read of them again"
         " leaves it out, and a batch that arrives later gets a new id"
     )
+    if (table := tenant.params.audience.table) is not None:
+        found.append(
+            f"table '{table.name}' of connection '{table.connection}' is yours too: delete their rows there, or score"
+            " its dates again"
+        )
     return found

@@ -133,12 +133,20 @@ LISTS = {
     "ids.csv": "lead_id\nc\nnobody\n",
     "phones.csv": "phone;since\n+52 55 0000 0000;2020\n5500000001;2021\nnone;\n;\n",
     "nobody.csv": "phone\n",
+    "dialled.csv": "phone\n044 55 0000 0000\n(55) 0000-0002\n123\n",
 }
 
 
 @pytest.mark.parametrize(
     ("name", "out"),
-    [("ids.csv", {"c"}), ("phones.csv", {"a", "b"}), ("nobody.csv", set()), ("both.parquet", {"b", "c"})],
+    [
+        ("ids.csv", {"c"}),
+        ("phones.csv", {"a", "b"}),
+        ("nobody.csv", set()),
+        ("dialled.csv", {"a", "c"}),
+        ("numbers.parquet", {"d"}),
+        ("both.parquet", {"b", "c"}),
+    ],
 )
 def test_a_list_blocks_by_id_and_by_phone_however_it_is_written(
     make_tenant: MakeTenant, tmp_path: Path, name: str, out: set[str]
@@ -147,7 +155,8 @@ def test_a_list_blocks_by_id_and_by_phone_however_it_is_written(
         (tmp_path / name).write_text(LISTS[name])
     else:
         both = {"lead_id": ["c", None], "phone": [None, "+525500000001"]}
-        pq.write_table(pa.table(both), tmp_path / name)
+        numbers = {"phone": [5500000003.0, None]}  # as a spreadsheet makes them
+        pq.write_table(pa.table(both if name == "both.parquet" else numbers), tmp_path / name)
     tenant = make_tenant(params={"audience": {"do_not_contact": [{"path": str(tmp_path / name)}]}})
     market(tenant, lead("a"), lead("b"), lead("c"), lead("d"))
 
