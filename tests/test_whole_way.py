@@ -152,12 +152,13 @@ def test_no_feature_of_honest_data_seems_to_know_the_outcome(ran: Ran) -> None:
 def test_an_audience_lies_ready_for_every_date(ran: Ran) -> None:
     for interval in ran.tenant.runs():
         folder = ran.tenant.audience_dir / interval.label
-        [file] = folder.glob("*.csv")
-        with file.open(encoding="utf-8", newline="") as opened:
+        with (folder / "audience.csv").open(encoding="utf-8", newline="") as opened:
             rows = list(csv.DictReader(opened))
         assert len(rows) > 0
         assert not {"phone", "_phone"} & set(rows[0])
-        assert list(folder.glob("*.parquet"))
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        assert {*manifest["files"], "manifest.json", "report.html"} == {path.name for path in folder.iterdir()}
+        assert manifest["counts"]["audience"] == len(rows)
 
 
 def test_the_results_are_where_the_summary_says(ran: Ran) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from pipelines.deliver.files import replacing
+
 if TYPE_CHECKING:
     from pipelines.deliver.promise import Promise
     from pipelines.deliver.suppression import Occasion
@@ -45,18 +47,18 @@ def describe(occasion: Occasion, promise: Promise, counts: Mapping[str, int], fi
 
 
 def again(folder: Path) -> None:
-    """Say anew what the files of a folder hold, after rows left them; nothing where there is no manifest."""
+    """Say anew what the files of a folder hold, where one was written after its manifest, as when rows left it."""
     path = folder / MANIFEST
-    if not path.is_file():
-        return
     told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    told["files"] = {name: _file(folder / name) for name in told["files"] if (folder / name).is_file()}
+    files = {name: folder / name for name in told["files"] if (folder / name).is_file()}
+    if all(file.stat().st_mtime_ns <= path.stat().st_mtime_ns for file in files.values()):
+        return
+    told["files"] = {name: _file(file) for name, file in files.items()}
     for name in told["counts"]:
         told["counts"][name] = pq.read_metadata(folder / f"{name}.parquet").num_rows
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    draft.chmod(path.stat().st_mode & 0o777)
-    draft.replace(path)
+    private = not path.stat().st_mode & 0o077
+    with replacing(path, private=private) as (draft,):
+        draft.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def _file(path: Path) -> dict[str, Any]:

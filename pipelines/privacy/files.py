@@ -25,17 +25,16 @@ _ROWS = 50_000
 def from_audiences(
     tenant: Tenant, entities: Collection[str], leads: Collection[str], traces: Traces
 ) -> Iterator[tuple[Path, int]]:
-    """Rewrite audiences without the leads; ranks of the others stay. Drafts of killed runs are deleted.
+    """Rewrite audiences without the leads; ranks of the others stay, and manifests say what the files hold now.
+
+    Drafts of killed runs are deleted.
 
     Yields:
         Each file that was rewritten, and how many rows left it.
     """
-    changed: set[Path] = set()
-    for path, rows in _from_each(tenant, entities, leads, traces):
-        changed.add(path.parent)
-        yield path, rows
-    for folder in sorted(changed):
-        manifest.again(folder)
+    yield from _from_each(tenant, entities, leads, traces)
+    for path in sorted(tenant.audience_dir.glob(f"*/{manifest.MANIFEST}")):
+        manifest.again(path.parent)
 
 
 def _from_each(

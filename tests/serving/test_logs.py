@@ -43,7 +43,7 @@ def test_an_error_is_its_kind_and_its_place(log: io.StringIO) -> None:
     try:
         failing()
     except ValueError:
-        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        logging.getLogger("a.library").exception("Exception in ASGI application")
     [line] = lines(log)
     assert (line["event"], line["level"], line["error"]) == ("Exception in ASGI application", "error", "ValueError")
     assert line["at"][-1].startswith("serving/test_logs.py:")

@@ -183,8 +183,8 @@ def _reasons(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, int]
     """The phrases that stand most often among the reasons, and how often they raise and lower."""
     every = " UNION ALL ".join(f"SELECT {name} AS told FROM audience" for name in REASONS)
     rows = connection.sql(
-        "SELECT regexp_extract(told, '^(.*): ', 1) AS phrase, count_if(told LIKE '%(raises it)') AS up,"
-        f" count_if(told LIKE '%(lowers it)') AS down FROM ({every}) WHERE told IS NOT NULL"
+        "SELECT regexp_extract(told, '^(.*): ', 1) AS phrase, count(*) FILTER (told LIKE '%(raises it)') AS up,"
+        f" count(*) FILTER (told LIKE '%(lowers it)') AS down FROM ({every}) WHERE told IS NOT NULL"
         " GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 8"
     ).fetchall()
     return [(str(phrase), int(up), int(down)) for phrase, up, down in rows]
@@ -201,8 +201,9 @@ def _changed(connection: duckdb.DuckDBPyConnection, folder: Path, entity: str) -
         return None
     connection.read_parquet(str(earlier[-1] / "audience.parquet")).create_view("before")
     [row] = connection.sql(
-        f'SELECT count(old."{entity}"), count_if(old."{entity}" IS NULL), count_if(new."{entity}" IS NULL),'
-        " count_if(new.tier < old.tier), count_if(new.tier > old.tier)"
+        f'SELECT count(old."{entity}"), count(*) FILTER (old."{entity}" IS NULL),'
+        f' count(*) FILTER (new."{entity}" IS NULL), count(*) FILTER (new.tier < old.tier),'
+        " count(*) FILTER (new.tier > old.tier)"
         f' FROM audience AS new FULL JOIN before AS old ON new."{entity}" = old."{entity}"'
     ).fetchall()
     return Changed(earlier[-1].name, *(int(one) for one in row))

@@ -146,6 +146,14 @@ def test_against_the_audience_before(folder: Path, tmp_path: Path) -> None:
     leads = pq.read_metadata(folder / "audience.parquet").num_rows
     assert (changed.date, changed.before, changed.came, changed.left) == ("2026-02-20", leads - 1, 1, 0)
     assert (changed.up, changed.down) == (2, 0)
+    with duckdb.connect() as connection:
+        connection.read_parquet(str(folder / "audience.parquet")).create_view("now")
+        connection.sql("SELECT * REPLACE ('another' || rank AS lead_id) FROM now").write_parquet(
+            str(before / "audience.parquet")
+        )
+    changed = figures(today, "lead_id", []).changed
+    assert changed is not None
+    assert (changed.came, changed.left, changed.up, changed.down) == (leads, leads, 0, 0)
 
 
 @pytest.mark.slow
